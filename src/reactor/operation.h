@@ -1,0 +1,74 @@
+// One asynchronous request to the operating system (or to the simulator). It is a member of whatever
+// waits for it, so nothing is allocated; it must stay where it is until on_complete has been called.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "base/intrusive_list.h"
+
+namespace olio::reactor {
+
+enum class OperationKind : std::uint8_t {
+    none,
+    accept,    // fd: a listening socket. Result: the new descriptor
+    connect,   // fd: a socket, address
+    receive,   // fd: a socket, iov. Result: bytes; 0 = the peer closed
+    send,      // fd: a socket, iov. Result: bytes, possibly fewer than asked. Never raises SIGPIPE
+    read,      // fd: a file, iov, offset. Result: bytes, possibly fewer
+    write,     // fd: a file, iov, offset; durable = RWF_DSYNC. Result: bytes, possibly fewer
+    sync,      // fd: a file; fdatasync
+    allocate,  // fd: a file, offset, length, mode: fallocate(2)
+    call,      // function: runs on a helper thread, may block; its return value is the result
+};
+
+class Operation {
+  public:
+    Operation() = default;
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+    virtual ~Operation();
+
+    // Called exactly once for each Shard::submit, on the shard that submitted, never from inside
+    // submit() or cancel(). `result` is the system call's value or a negative errno (-ECANCELED after
+    // a cancel that came in time). The operation is idle again and may be destroyed or resubmitted.
+    virtual void on_complete(std::int64_t result) noexcept = 0;
+
+    [[nodiscard]] bool in_flight() const noexcept { return in_flight_; }
+
+    // Setters of the arguments; each returns *this for use in submit().
+    Operation& accept(int listener) noexcept;
+    Operation& connect(int socket, const sockaddr_storage& address, socklen_t length) noexcept;
+    Operation& receive(int socket, std::span<iovec> into) noexcept;
+    Operation& send(int socket, std::span<iovec> from) noexcept;
+    Operation& read(int file, std::span<iovec> into, std::uint64_t offset) noexcept;
+    Operation& write(int file, std::span<iovec> from, std::uint64_t offset, bool durable) noexcept;
+    Operation& sync(int file) noexcept;
+    Operation& allocate(int file, int mode, std::uint64_t offset, std::uint64_t length) noexcept;
+    Operation& call(std::int64_t (*function)(void*), void* argument) noexcept;
+
+  private:
+    friend class Shard;
+    friend struct OperationAccess;  // the back ends
+
+    OperationKind kind_ = OperationKind::none;
+    bool in_flight_ = false;
+    bool durable_ = false;
+    int fd_ = -1;
+    int mode_ = 0;
+    std::uint64_t offset_ = 0;
+    std::uint64_t length_ = 0;
+    msghdr message_{};
+    sockaddr_storage const* address_ = nullptr;  // stays the caller's
+    std::int64_t (*function_)(void*) = nullptr;
+    void* argument_ = nullptr;
+
+    std::int64_t result_ = 0;   // back end's use
+    std::uint64_t cookie_ = 0;  // back end's use
+    ListHook hook_;             // back end's use
+};
+
+}  // namespace olio::reactor
