@@ -1,0 +1,96 @@
+// All that the command set must know of a logical unit to answer a command without doing I/O: a value.
+// The logical unit's home shard makes the next one; every shard holds an immutable snapshot of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "scsi/command_table.h"
+#include "scsi/mode_pages.h"
+#include "scsi/types.h"
+
+namespace olio::scsi {
+
+// Who the logical unit is, in INQUIRY and the VPD pages 80h and 83h.
+struct Identification {
+    std::string vendor = "OLIO";       // at most 8 ASCII characters
+    std::string product = "disk";      // at most 16
+    std::string revision = "0001";     // at most 4
+    std::string serial;                // unit serial number, at most 252 characters, unique
+    std::array<std::uint8_t, 16> naa{};  // NAA 6h (IEEE registered extended), unique and stable
+};
+
+// The medium and the Block Limits, Block Device Characteristics and Logical Block Provisioning pages.
+struct Geometry {
+    std::uint64_t blocks = 0;                        // capacity; at least 1
+    std::uint32_t block_bytes = 512;                 // 512 or 4096
+    std::uint8_t physical_block_exponent = 0;        // logical blocks per physical block: 2^n
+    std::uint16_t lowest_aligned_lba = 0;
+    std::uint16_t rotation_rate = 1;                 // SBC-4 6.6.2: 1 = non-rotating
+    std::uint32_t optimal_transfer_granularity = 0;  // blocks
+    std::uint32_t optimal_transfer_blocks = 0;
+};
+
+struct Provisioning {
+    bool unmap = false;                 // UNMAP (LBPU)
+    bool write_same_unmap = false;      // WRITE SAME with UNMAP=1 (LBPWS, LBPWS10)
+    bool unmapped_reads_zeros = false;  // LBPRZ
+    std::uint32_t granularity_blocks = 0;
+    std::uint32_t alignment_blocks = 0;
+    std::uint32_t maximum_unmap_blocks = 0;
+    std::uint32_t maximum_unmap_descriptors = 0;
+    std::uint64_t maximum_write_same_blocks = 0;
+};
+
+// A SPC-2 reservation (RESERVE/RELEASE). Persistent reservations get their place beside it.
+struct Reservations {
+    NexusId reserved_by = 0;
+};
+
+// One target port through which the logical unit is reached, for VPD pages 83h and 88h.
+struct PortDescription {
+    ProtocolIdentifier protocol = ProtocolIdentifier::iscsi;
+    std::uint16_t relative_port = 1;
+    std::uint16_t port_group = 0;      // the target port group (ALUA); 0: none reported
+    std::string port_name;             // SCSI name string, iSCSI: "iqn...,t,0x0001"
+    std::string device_name;           // SCSI name string of the target device, iSCSI: "iqn..."
+};
+
+struct LogicalUnitState {
+    Identification identification;
+    Geometry geometry;
+    Provisioning provisioning;
+    ModePages mode_pages;
+    Reservations reservations;
+    bool write_protected = false;      // by the administrator or the backing store; also SWP
+    bool fua_supported = true;         // DPOFUA in MODE SENSE
+    bool stopped = false;              // START STOP UNIT with START = 0
+    bool medium_present = true;        // false: the backing store vanished (NOT READY)
+    std::uint32_t maximum_transfer_blocks = 0;
+    std::uint32_t maximum_compare_and_write_blocks = 255;
+    std::uint64_t version = 0;         // grows with each snapshot
+};
+
+// What an answer may depend on besides the logical unit.
+struct NexusState {
+    NexusId id = 0;
+    const PortDescription* port = nullptr;
+    std::span<const Lun> luns;         // the nexus's LUN inventory, for REPORT LUNS
+};
+
+// A command as a pure handler sees it. `state` is null for a LUN that has no logical unit (INQUIRY answers
+// with peripheral qualifier 011b there, SPC-5 6.6.1; REPORT LUNS and REQUEST SENSE work too).
+struct Request {
+    const CommandRow& row;
+    Bytes cdb;
+    DecodedCdb decoded;
+    const LogicalUnitState* state;
+    const NexusState& nexus;
+};
+
+}  // namespace olio::scsi
