@@ -55,7 +55,6 @@ struct SenseData {
     // Writes at most `into.size()` bytes and returns the length written. An INFORMATION value above
     // 32 bits leaves VALID 0 in the fixed format (SPC-5 4.4.3).
     std::size_t encode(SenseFormat format, MutableBytes into) const noexcept;
-    bool operator==(const SenseData&) const = delete;
 };
 
 }  // namespace olio::scsi

@@ -1,0 +1,168 @@
+// The seam below the engine: what a backing store is. The engine asserts ranges and alignment and
+// emulates what is missing; a backing store never checks them again. It reports what really happened.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "reactor/operation.h"
+#include "scsi/logical_unit_state.h"
+
+namespace olio::reactor {
+class Shard;
+}
+
+namespace olio::target {
+
+class StoreChannel;
+class StoreIo;
+
+enum class StoreOpcode : std::uint8_t {
+    read,           // data: where to; or borrow (see StoreIo::may_borrow)
+    write,          // data: from; fua: durable before completion
+    flush,          // all completed writes are durable; lba/blocks are a hint (blocks 0: to the end)
+    unmap,          // the blocks may be given up; afterwards they read as Capabilities says
+    write_zeroes,   // the blocks read as zeros; fua as for write; may_unmap: giving them up is welcome
+    extent_status,  // whether the block at lba is mapped, and for how many blocks that holds
+    prefetch,       // a hint
+    count,
+};
+
+enum class StoreStatus : std::uint8_t {
+    good,
+    medium_error,     // EIO and the like; error_lba says where
+    no_space,         // ENOSPC, EDQUOT
+    not_ready,        // the device or file vanished (ENODEV, ENXIO, ESTALE, ENOMEDIUM, ...)
+    write_protected,  // EROFS, EPERM
+    canceled,         // after StoreChannel::cancel; nothing or a part was done
+    internal_error,   // anything else; HARDWARE ERROR
+};
+
+// What waits for a StoreIo. Called once for each submit, on the submitting shard; it may be called from
+// inside StoreChannel::submit (RAM).
+class StoreCompletion {
+  public:
+    virtual void store_completed(StoreIo& io) noexcept = 0;
+
+  protected:
+    ~StoreCompletion() = default;
+};
+
+// One request. It lives inside a Command (or whoever waits), nothing is allocated for it.
+class StoreIo {
+  public:
+    static constexpr std::size_t borrowed_pieces = 8;
+
+    StoreIo() : step_(*this) {}
+    StoreIo(const StoreIo&) = delete;
+    StoreIo& operator=(const StoreIo&) = delete;
+
+    // Filled by the engine.
+    StoreOpcode opcode = StoreOpcode::read;
+    bool fua = false;
+    bool may_unmap = false;
+    // A read may answer with its own memory (`borrowed`) instead of filling `data`, which is then empty
+    // when the engine has no buffer yet. Borrowed memory stays readable until the channel is closed; its
+    // contents may change, which is why the engine does not set this where a digest covers the data.
+    bool may_borrow = false;
+    std::uint64_t lba = 0;
+    std::uint64_t blocks = 0;
+    MutableBytes data;
+    StoreCompletion* completion = nullptr;
+
+    // Filled by the backing store.
+    StoreStatus status = StoreStatus::good;
+    std::uint64_t error_lba = 0;
+    bool mapped = true;               // extent_status
+    std::uint64_t extent_blocks = 0;  // extent_status
+    std::array<iovec, borrowed_pieces> borrowed{};
+    std::size_t borrowed_count = 0;
+
+    // The backing store's own, for requests that take steps: one operation at a time.
+    struct Step final : reactor::Operation {
+        explicit Step(StoreIo& owner) : io(owner) {}
+        void on_complete(std::int64_t result) noexcept override;  // StoreChannel::stepped
+        StoreIo& io;
+    };
+    [[nodiscard]] Step& step() noexcept { return step_; }
+    StoreChannel* channel = nullptr;  // set by the channel in submit
+    std::uint64_t progress = 0;       // bytes done
+    std::uint32_t phase = 0;
+    iovec vector{};
+    std::array<std::uint64_t, 4> scratch{};
+
+    void complete(StoreStatus with) noexcept {
+        status = with;
+        completion->store_completed(*this);
+    }
+
+  private:
+    Step step_;
+};
+
+// One shard's access to a backing store. Used on that shard alone. Destroyed when no request is under way.
+class StoreChannel {
+  public:
+    virtual ~StoreChannel() = default;
+    virtual void submit(StoreIo& io) noexcept = 0;
+    // Asks for an early end; the request still completes once.
+    virtual void cancel(StoreIo& io) noexcept = 0;
+    // The io's step finished with a system call's value or a negative errno.
+    virtual void stepped(StoreIo& io, std::int64_t result) noexcept = 0;
+};
+
+enum class Support : std::uint8_t { none, emulate, native };
+
+struct StoreCapabilities {
+    Support fua = Support::native;            // emulate: the engine follows a write by a flush
+    Support unmap = Support::none;
+    Support write_zeroes = Support::emulate;  // emulate: the engine writes zeros
+    Support extent_status = Support::none;    // none: every block is reported mapped
+    Support compare_and_write = Support::emulate;
+    Support copy = Support::emulate;
+    Support protection = Support::none;
+    bool unmapped_reads_zeros = false;
+    bool volatile_cache = false;              // a completed write without fua may be lost: WCE = 1
+    bool cache_mode_changeable = false;       // set_volatile_cache works
+    bool read_only = false;
+    bool borrows = false;                     // reads can answer with the store's own memory
+    std::uint32_t unmap_granularity_blocks = 1;
+    std::uint32_t unmap_alignment_blocks = 0;
+    std::uint64_t maximum_unmap_blocks = 0;   // one request; 0: no limit of its own
+    std::uint32_t maximum_io_bytes = 0;       // one read or write; 0: no limit of its own
+};
+
+// An opened file, device or memory. Made by a factory of its folder; owned by the LogicalUnit.
+class Backstore {
+  public:
+    virtual ~Backstore() = default;
+
+    [[nodiscard]] virtual std::string_view type() const = 0;      // "fileio", "iblock", "ramdisk"
+    [[nodiscard]] virtual std::string description() const = 0;    // "/srv/disk.img", for people
+    [[nodiscard]] virtual scsi::Geometry geometry() const = 0;
+    [[nodiscard]] virtual StoreCapabilities capabilities() const = 0;
+    // Suggested vendor, product and a serial number that stays the same from run to run (empty where
+    // the store knows none); the configuration may override them.
+    [[nodiscard]] virtual scsi::Identification identification() const = 0;
+
+    // On the shard that will use it.
+    virtual Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard& shard) = 0;
+
+    // Looks at the file or device anew: the number of blocks may have changed. On the home shard; may
+    // block for a moment.
+    virtual Result<std::uint64_t> refresh_blocks() = 0;
+    // Makes the file or RAM larger or smaller; ENOTSUP where that is not the store's to decide.
+    virtual Result<void> resize(std::uint64_t blocks) = 0;
+    // WCE by MODE SELECT. Off: every later completed write is durable, and so are the earlier ones.
+    virtual Result<void> set_volatile_cache(bool enabled) = 0;
+};
+
+}  // namespace olio::target

@@ -1,0 +1,82 @@
+// The engine: logical units, and nexuses to them. Made once, before the reactor runs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "reactor/reactor.h"
+#include "target/backstore.h"
+#include "target/it_nexus.h"
+#include "target/lun_map.h"
+#include "target/target_port.h"
+
+namespace olio::target {
+
+struct LogicalUnitOptions {
+    std::string name;                                   // for people and the log
+    std::optional<scsi::Identification> identification;  // else the backing store's suggestion
+    bool write_protected = false;
+    unsigned home_shard = 0;
+};
+
+// Per-opcode counters, summed over the shards.
+struct CommandCount {
+    std::string_view name;
+    std::uint64_t commands = 0;
+    std::uint64_t errors = 0;  // ended with another status than GOOD or CONDITION MET
+};
+
+struct LogicalUnitStatistics {
+    std::uint64_t read_commands = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t write_commands = 0;
+    std::uint64_t write_bytes = 0;
+    std::uint64_t in_flight = 0;
+    std::vector<CommandCount> commands;  // only those that were used
+};
+
+// A logical unit as configuration sees it. Methods may be called on any shard (and before the reactor
+// runs); callbacks come on the calling shard.
+class LogicalUnit {
+  public:
+    virtual ~LogicalUnit() = default;
+    [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+    [[nodiscard]] virtual const Backstore& backstore() const noexcept = 0;
+
+    using Done = std::move_only_function<void(Result<void>)>;
+    // Looks at the backing store anew, or (blocks given) resizes it first; a changed capacity is reported to
+    // every nexus with CAPACITY DATA HAS CHANGED (2A/09).
+    virtual void rescan(std::optional<std::uint64_t> blocks, Done done) = 0;
+    virtual void set_write_protected(bool enabled, Done done) = 0;
+    // The snapshot in force on the calling shard.
+    [[nodiscard]] virtual std::shared_ptr<const scsi::LogicalUnitState> state() const = 0;
+    virtual void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) = 0;
+};
+
+class Engine {
+  public:
+    static Result<std::unique_ptr<Engine>> create(reactor::Reactor& reactor);
+    virtual ~Engine() = default;
+
+    // On shard 0 or before the reactor runs. Opens a channel on every shard. Two units with the same serial
+    // number are refused (EEXIST).
+    virtual void add_logical_unit(
+        LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+        std::move_only_function<void(Result<LogicalUnit*>)> done) = 0;
+    // No nexus may have it in its map any more. `done` when its channels are closed.
+    virtual void remove_logical_unit(LogicalUnit& unit, LogicalUnit::Done done) = 0;
+
+    // On the shard where the session lives. `services` and `port` must outlive the nexus. A logical unit
+    // reports POWER ON (29/00) to each nexus once.
+    virtual Result<std::unique_ptr<ITNexus>> establish_nexus(const TargetPort& port,
+                                                             InitiatorPort initiator,
+                                                             std::shared_ptr<const LunMap> map,
+                                                             TransportServices& services) = 0;
+};
+
+}  // namespace olio::target
