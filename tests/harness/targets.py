@@ -1,0 +1,265 @@
+"""Targets under test: one way to start, ask and stop Olio, and Debian's tgt for comparison."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1 << 20
+START_SECONDS = 20  # under a sanitizer on a busy machine
+STOP_SECONDS = 30
+
+
+class TargetFault(Exception):
+    """The target did something that it must never do: died, hung, or complained of itself."""
+
+
+class LoopDevice:
+    """A block device on a file. Detached at once, which frees it when the last user closes it: the
+    file descriptor held here, or the target. So a killed test leaves none behind."""
+
+    def __init__(self, path: Path, block_size: int):
+        self.path = subprocess.run(
+            ["losetup", "--find", "--show", "--sector-size", str(block_size), str(path)],
+            check=True, capture_output=True, text=True).stdout.strip()
+        self._descriptor = os.open(self.path, os.O_RDONLY)
+        subprocess.run(["losetup", "--detach", self.path], check=True)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass
+class Lun:
+    kind: str  # ram, file or block
+    size_bytes: int = 64 * MIB
+    path: Path | None = None  # of a file or device that stands already
+
+
+@dataclass
+class Setup:
+    luns: list[Lun]
+    address: str = "127.0.0.1"
+    port: int = 3260
+    block_size: int = 512
+    direct: bool = False
+    write_cache: bool = True
+    chap: str | None = None  # user:secret
+    mutual_chap: str | None = None
+    core: int | None = None  # the one core that it may use
+    extra: list[str] = field(default_factory=list)  # options of this kind of target alone
+
+
+class Target:
+    """The part that is the same for every target. A context manager: started inside."""
+
+    iqn = "iqn.2026-01.test.target:disk"
+    first_lun = 0
+
+    def __init__(self, work: Path, setup: Setup):
+        self.work = work
+        self.setup = setup
+        self.log = work / f"{type(self).__name__.lower()}-{setup.port}.log"
+        self.process: subprocess.Popen | None = None
+        self._devices: list[LoopDevice] = []
+        for number, lun in enumerate(setup.luns):
+            self._provide(number, lun)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.stop()
+            else:
+                self.kill()
+        finally:
+            for device in self._devices:
+                device.close()
+
+    @property
+    def portal(self) -> str:
+        return f"{self.setup.address}:{self.setup.port}"
+
+    def url(self, index: int = 0) -> str:
+        user = self.setup.chap.replace(":", "%") + "@" if self.setup.chap else ""
+        return f"iscsi://{user}{self.portal}/{self.iqn}/{self.first_lun + index}"
+
+    def start(self) -> None:
+        command = self.command()
+        if self.setup.core is not None:
+            command = ["taskset", "--cpu-list", str(self.setup.core), *command]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | self.environment(), start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._listens():
+            self.check()
+            if time.monotonic() > deadline:
+                raise TargetFault(f"does not listen on {self.portal}\n{self.last_words()}")
+            time.sleep(0.01)
+        self.configure()
+
+    def check(self) -> None:
+        """Raises TargetFault if the target has died."""
+        if self.process.poll() is not None:
+            raise TargetFault(f"ended with {self.process.returncode}\n{self.last_words()}")
+
+    def stop(self) -> None:
+        """As an administrator stops it: it has to end by itself, and without complaint."""
+        self.check()
+        self.process.send_signal(self.stop_signal)
+        try:
+            status = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TargetFault(f"did not end when told to\n{self.last_words()}") from None
+        if status not in self.good_ends:
+            raise TargetFault(f"ended with {status}\n{self.last_words()}")
+
+    def kill(self) -> None:
+        """kill -9, the whole of it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-60:]
+        return "\n".join(f"  | {line}" for line in lines)
+
+    def cpu_seconds(self) -> float:
+        ticks = 0
+        for pid in self._pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime, stime
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        pages = sum(int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self._pids())
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    # What differs between targets.
+    stop_signal = signal.SIGTERM
+    good_ends: tuple[int, ...] = (0,)
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def configure(self) -> None:
+        """After it listens: what a target is told later than on its command line."""
+
+    def resize(self, index: int, size_bytes: int) -> None:
+        raise NotImplementedError
+
+    def _provide(self, number: int, lun: Lun) -> None:
+        if lun.path or (lun.kind == "ram" and self.has_ram):
+            return
+        folder = self.work / "ram" if lun.kind == "ram" else self.work
+        path = folder / f"lun{number}-{self.setup.port}.img"
+        with path.open("ab") as file:
+            file.truncate(lun.size_bytes)
+        if lun.kind == "block":
+            self._devices.append(LoopDevice(path, self.setup.block_size))
+            path = Path(self._devices[-1].path)
+        lun.path = path
+
+    has_ram = False
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((self.setup.address, self.setup.port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def _pids(self) -> list[int]:
+        members = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue  # ended meanwhile
+            if int(fields[2]) == self.process.pid:  # process group
+                members.append(int(stat.parent.name))
+        return members
+
+
+class Tgt(Target):
+    """Debian's tgtd: LUN 0 is a controller, RAM is a file on tmpfs."""
+
+    first_lun = 1
+    good_ends = (0, -signal.SIGTERM, -signal.SIGKILL)
+    stop_signal = signal.SIGKILL  # it ignores others while a session stands
+
+    def command(self):
+        return ["tgtd", "-f", "--iscsi", f"portal={self.portal}", "-C", str(self.setup.port)]
+
+    def environment(self):
+        return {"TGT_IPC_SOCKET": str(self.work / "ram" / "tgtd")}
+
+    def configure(self):
+        self._admin("--op new --mode target --tid 1 -T", self.iqn)
+        for number, lun in enumerate(self.setup.luns, self.first_lun):
+            flags = ["--bsoflags", "direct"] if self.setup.direct else []
+            self._admin(f"--op new --mode logicalunit --tid 1 --lun {number} "
+                        f"--blocksize {self.setup.block_size} -b", str(lun.path), *flags)
+            cache = "8:0:0x14" if self.setup.write_cache else "8:0:0x10"
+            self._admin(f"--op update --mode logicalunit --tid 1 --lun {number} --params",
+                        f"mode_page={cache}:0:0xff:0xff:0:0:0xff:0xff:0xff:0xff:0x80:0x14:0:0:0:0:0:0")
+        for account, flag in ((self.setup.chap, []), (self.setup.mutual_chap, ["--outgoing"])):
+            if account:
+                user, secret = account.split(":")
+                self._admin("--op new --mode account", "--user", user, "--password", secret)
+                self._admin("--op bind --mode account --tid 1", "--user", user, *flag)
+        for digest in ("HeaderDigest", "DataDigest"):
+            self._admin("--op update --mode target --tid 1 --name", digest, "--value", "CRC32C,None")
+        self._admin("--op bind --mode target --tid 1 -I ALL")
+
+    def resize(self, index, size_bytes):
+        raise TargetFault("tgt cannot resize a LUN")
+
+    def _admin(self, words: str, *more: str) -> None:
+        subprocess.run(["tgtadm", "-C", str(self.setup.port), "--lld", "iscsi", *words.split(), *more],
+                       check=True, env=os.environ | self.environment(), timeout=20)
+
+
+class Olio(Target):
+    """Olio, through the command line that its users have."""
+
+    has_ram = True
+    program = "olio"
+
+    def command(self):
+        setup = self.setup
+        command = [self.program, "serve"]
+        for lun in setup.luns:
+            command += ["--ram", str(lun.size_bytes)] if lun.kind == "ram" else [str(lun.path)]
+        command += ["--listen", self.portal, "--target-name", self.iqn,
+                    "--control", str(self._control), "--block-size", str(setup.block_size)]
+        command += ["--direct"] if setup.direct else []
+        command += [] if setup.write_cache else ["--no-write-cache"]
+        command += ["--chap", setup.chap] if setup.chap else ["--open"]
+        command += ["--mutual-chap", setup.mutual_chap] if setup.mutual_chap else []
+        return command + setup.extra
+
+    def resize(self, index, size_bytes):
+        subprocess.run([self.program, "resize", str(index), str(size_bytes), "--control",
+                        str(self._control)], check=True, timeout=20)
+
+    @property
+    def _control(self) -> Path:
+        return self.work / "ram" / f"control-{self.setup.port}"
+
+
+def kind(name: str) -> type[Target]:
+    """The target that a command line names: tgt, or the path of the program olio."""
+    return Tgt if name == "tgt" else type("Olio", (Olio,), {"program": str(Path(name).resolve())})
