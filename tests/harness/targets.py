@@ -58,11 +58,14 @@ class Target:
 
     iqn = "iqn.2026-01.test.target:disk"
     first_lun = 0
+    _count = 0
 
     def __init__(self, work: Path, setup: Setup):
         self.work = work
         self.setup = setup
-        self.log = work / f"{type(self).__name__.lower()}-{setup.port}.log"
+        Target._count += 1
+        self.name = f"target{Target._count}"  # of its files, which outlive it in the sandbox
+        self.log = work / f"{self.name}.log"
         self.process: subprocess.Popen | None = None
         self._devices: list[LoopDevice] = []
         for number, lun in enumerate(setup.luns):
@@ -164,7 +167,7 @@ class Target:
         if lun.path or (lun.kind == "ram" and self.has_ram):
             return
         folder = self.work / "ram" if lun.kind == "ram" else self.work
-        path = folder / f"lun{number}-{self.setup.port}.img"
+        path = folder / f"{self.name}-lun{number}.img"
         with path.open("ab") as file:
             file.truncate(lun.size_bytes)
         if lun.kind == "block":
@@ -204,7 +207,7 @@ class Tgt(Target):
         return ["tgtd", "-f", "--iscsi", f"portal={self.portal}", "-C", str(self.setup.port)]
 
     def environment(self):
-        return {"TGT_IPC_SOCKET": str(self.work / "ram" / "tgtd")}
+        return {"TGT_IPC_SOCKET": str(self.work / "ram" / self.name)}
 
     def configure(self):
         self._admin("--op new --mode target --tid 1 -T", self.iqn)
@@ -212,9 +215,9 @@ class Tgt(Target):
             flags = ["--bsoflags", "direct"] if self.setup.direct else []
             self._admin(f"--op new --mode logicalunit --tid 1 --lun {number} "
                         f"--blocksize {self.setup.block_size} -b", str(lun.path), *flags)
-            cache = "8:0:0x14" if self.setup.write_cache else "8:0:0x10"
+            cache = "8:0:18:0x14" if self.setup.write_cache else "8:0:18:0x10"
             self._admin(f"--op update --mode logicalunit --tid 1 --lun {number} --params",
-                        f"mode_page={cache}:0:0xff:0xff:0:0:0xff:0xff:0xff:0xff:0x80:0x14:0:0:0:0:0:0")
+                        f"thin_provisioning=1,mode_page={cache}:0:0xff:0xff:0:0:0xff:0xff:0xff:0xff:0x80:0x14:0:0:0:0:0:0")
         for account, flag in ((self.setup.chap, []), (self.setup.mutual_chap, ["--outgoing"])):
             if account:
                 user, secret = account.split(":")
@@ -257,7 +260,7 @@ class Olio(Target):
 
     @property
     def _control(self) -> Path:
-        return self.work / "ram" / f"control-{self.setup.port}"
+        return self.work / "ram" / f"{self.name}.control"
 
 
 def kind(name: str) -> type[Target]:
