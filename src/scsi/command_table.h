@@ -1,9 +1,10 @@
-// One row of knowledge per command. Everything that needs to know something of an opcode reads its row:
-// dispatch, the check of reserved bits, field pointers, REPORT SUPPORTED OPERATION CODES, reservations,
-// access states, unit attentions, ordering, time-outs, counters.
+// One row of knowledge per command. Everything that needs to know something of an opcode reads its
+// row: dispatch, the check of reserved bits, field pointers, REPORT SUPPORTED OPERATION CODES,
+// reservations, access states, unit attentions, ordering, time-outs, counters.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <span>
@@ -24,8 +25,10 @@ enum class DataDirection : std::uint8_t { none, in, out };
 // What a command does to the medium; decides write protection, START STOP UNIT and capacity checks.
 enum class MediumAccess : std::uint8_t { none, reads, writes };
 
-// How SPC-5 tables 67 to 69 and SBC-4 table 20 treat the command under another's reservation. For now only
-// SPC-2 RESERVE/RELEASE asks; PERSISTENT RESERVE brings its columns with it.
+// How SPC-5 tables 67 to 69 and SBC-4 table 20 treat the command under another's reservation. For
+// now only SPC-2 RESERVE/RELEASE asks (SPC-2 table 10: all but `always_allowed` and `special`
+// conflict); PERSISTENT RESERVE, which lets TEST UNIT READY and READ CAPACITY pass, brings its
+// columns with it.
 enum class ReservationClass : std::uint8_t {
     always_allowed,  // INQUIRY, REPORT LUNS, REQUEST SENSE, ...
     reads,           // refused by exclusive access types only
@@ -35,8 +38,9 @@ enum class ReservationClass : std::uint8_t {
 
 // Asymmetric access states in which the command is accepted (SPC-5 5.17.2.4), as a bit mask.
 enum class AccessStates : std::uint8_t {
-    any = 0xFF,            // also while unavailable, standby or in transition
-    active_only = 0x03,    // active/optimized and active/non-optimized
+    any = 0xFF,          // also while unavailable, standby or in transition
+    active_only = 0x03,  // active/optimized and active/non-optimized
+    standby_too = 0x07,  // and standby, but not unavailable
 };
 
 // SAM-5 5.14.3 and the commands' own clauses.
@@ -48,7 +52,8 @@ enum class UnitAttentionPolicy : std::uint8_t {
 
 enum class Ordering : std::uint8_t {
     by_attribute,
-    implicit_head_of_queue,  // INQUIRY, REPORT LUNS, REQUEST SENSE, TEST UNIT READY: SAM-5 8.6.3 lets it
+    implicit_head_of_queue,  // INQUIRY, REPORT LUNS, REQUEST SENSE, TEST UNIT READY: SAM-5 8.6.3
+                             // lets it
 };
 
 // Where a numeric field stands: big-endian, `bytes` long. bytes == 0: there is none.
@@ -56,10 +61,30 @@ struct CdbField {
     std::uint8_t byte = 0;
     std::uint8_t bytes = 0;
     std::uint8_t first_byte_mask = 0xFF;  // READ(6): the LBA's first byte has 5 bits
+    std::uint16_t zero_means = 0;         // READ(6): TRANSFER LENGTH 0 is 256 blocks
 };
 
-// The handlers. `data_in` ones are pure functions of this room and stand in the row; the others are the
-// device server's (target/).
+// Which maximum of the Block Limits VPD page (SBC-4 6.6.4) bounds the number of logical blocks. One
+// more is INVALID FIELD IN CDB.
+enum class LengthLimit : std::uint8_t {
+    none,
+    transfer,              // MAXIMUM TRANSFER LENGTH
+    transfer_if_compared,  // the same, but only with BYTCHK = 01b: without it no data are
+                           // transferred
+    compare_and_write,     // MAXIMUM COMPARE AND WRITE LENGTH
+    write_same,            // MAXIMUM WRITE SAME LENGTH; and with WSNZ = 1 not zero
+};
+
+// What a logical unit must have for the command to exist there.
+enum class Requirement : std::uint8_t {
+    none,
+    unmap,              // Provisioning::unmap
+    compare_and_write,  // maximum_compare_and_write_blocks
+};
+
+// The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the
+// other operations are the device server's (target/). REPORT LUNS has both: the device server
+// clears a pending REPORTED LUNS DATA HAS CHANGED (SPC-5 6.35) and lets the function answer.
 enum class Operation : std::uint8_t {
     data_in,  // CommandRow::data_in builds the whole answer
     test_unit_ready,
@@ -82,26 +107,36 @@ enum class Operation : std::uint8_t {
     count,
 };
 
+// Puts the whole parameter data, whatever the allocation length: the caller gives a Builder over
+// min(ALLOCATION LENGTH, its buffer) bytes, and Builder::size() is then the untruncated length.
+// Cutting at the allocation length is the Builder's work alone, so no length in the data depends on
+// it (SPC-5 4.2.5.6).
 using DataInFunction = std::expected<void, SenseData> (*)(const Request&, Builder&);
 
 struct CommandRow {
-    std::string_view name;
+    std::string_view name{};
     std::uint8_t opcode = 0;
-    std::int16_t service_action = -1;      // -1: the opcode has none
+    std::int16_t service_action = -1;  // -1: the opcode has none
     std::uint8_t cdb_bytes = 6;
-    std::array<std::uint8_t, 32> usage{};  // SPC-5 6.32.3: a zero bit must be zero in the CDB
+    // CDB USAGE DATA as REPORT SUPPORTED OPERATION CODES reports it (SPC-5 6.32.3): the operation
+    // code and service action themselves, elsewhere a one for each bit that is evaluated.
+    std::array<std::uint8_t, 32> usage{};
+    // Made of it: the bits that must be zero in the CDB.
+    std::array<std::uint8_t, 32> must_be_zero{};
     DataDirection direction = DataDirection::none;
     MediumAccess medium = MediumAccess::none;
-    CdbField lba;
-    CdbField transfer_blocks;              // TRANSFER LENGTH or NUMBER OF LOGICAL BLOCKS
-    CdbField allocation_bytes;             // ALLOCATION LENGTH (data-in)
-    CdbField parameter_bytes;              // PARAMETER LIST LENGTH (data-out)
+    CdbField lba{};
+    CdbField transfer_blocks{};   // TRANSFER LENGTH or NUMBER OF LOGICAL BLOCKS
+    CdbField allocation_bytes{};  // ALLOCATION LENGTH (data-in)
+    CdbField parameter_bytes{};   // PARAMETER LIST LENGTH (data-out)
+    LengthLimit limit = LengthLimit::none;
+    Requirement requirement = Requirement::none;
     ReservationClass reservation = ReservationClass::always_allowed;
     AccessStates access_states = AccessStates::active_only;
     UnitAttentionPolicy unit_attention = UnitAttentionPolicy::report;
     Ordering ordering = Ordering::by_attribute;
     std::uint16_t nominal_timeout_seconds = 0;
-    std::uint16_t recommended_timeout_seconds = 30;
+    std::uint16_t recommended_timeout_seconds = 30;  // 0: none is reported
     Operation operation = Operation::data_in;
     DataInFunction data_in = nullptr;
 };
@@ -109,14 +144,32 @@ struct CommandRow {
 // All rows; a row's index in it numbers the per-command counters.
 [[nodiscard]] std::span<const CommandRow> command_table() noexcept;
 
-// In constant time. The row, or INVALID COMMAND OPERATION CODE (unknown opcode) or INVALID FIELD IN CDB
-// (known opcode, unknown service action; with field pointer), or the same for a CDB shorter than the row's.
+// The index of a row of command_table().
+[[nodiscard]] std::size_t row_index(const CommandRow& row) noexcept;
+
+// The CDB field that holds the service action, of an opcode that has them: the low five bits of
+// byte 1, or bytes 8 and 9 of a variable length CDB (SPC-5 4.2.2).
+[[nodiscard]] std::int16_t service_action_of(Bytes cdb) noexcept;
+
+// Whether the logical unit has the command. Dispatch and REPORT SUPPORTED OPERATION CODES both ask
+// this.
+[[nodiscard]] bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept;
+// The same with the sense data of dispatch: INVALID COMMAND OPERATION CODE, or INVALID FIELD IN CDB
+// where only the service action is missing.
+[[nodiscard]] std::expected<void, SenseData> check_supported(
+    const CommandRow& row, const LogicalUnitState& state) noexcept;
+
+// In constant time. The row, or INVALID COMMAND OPERATION CODE (unknown opcode) or INVALID FIELD IN
+// CDB (known opcode, unknown service action; with field pointer), or the same for a CDB shorter
+// than the row's.
 [[nodiscard]] std::expected<const CommandRow*, SenseData> find_row(Bytes cdb) noexcept;
 
-// INVALID FIELD IN CDB with a pointer to the leftmost bit that is set in the CDB and not in the usage mask.
+// INVALID FIELD IN CDB with a pointer to the leftmost bit that is set in the CDB and not in the
+// usage mask.
 [[nodiscard]] std::expected<void, SenseData> check_usage(const CommandRow& row, Bytes cdb) noexcept;
 
-// The numeric fields of a CDB, decoded as the row says. READ(6)'s and WRITE(6)'s 0 blocks means 256.
+// The numeric fields of a CDB, decoded as the row says; the CDB is one that find_row() accepted.
+// READ(6)'s and WRITE(6)'s 0 blocks means 256.
 struct DecodedCdb {
     std::uint64_t lba = 0;
     std::uint64_t blocks = 0;

@@ -1,5 +1,6 @@
-// All that the command set must know of a logical unit to answer a command without doing I/O: a value.
-// The logical unit's home shard makes the next one; every shard holds an immutable snapshot of it.
+// All that the command set must know of a logical unit to answer a command without doing I/O: a
+// value. The logical unit's home shard makes the next one; every shard holds an immutable snapshot
+// of it.
 #pragma once
 
 #include <array>
@@ -18,18 +19,19 @@ namespace olio::scsi {
 
 // Who the logical unit is, in INQUIRY and the VPD pages 80h and 83h.
 struct Identification {
-    std::string vendor = "OLIO";       // at most 8 ASCII characters
-    std::string product = "disk";      // at most 16
-    std::string revision = "0001";     // at most 4
-    std::string serial;                // unit serial number, at most 252 characters, unique
+    std::string vendor = "OLIO";         // at most 8 ASCII characters
+    std::string product = "disk";        // at most 16
+    std::string revision = "0001";       // at most 4
+    std::string serial;                  // unit serial number, at most 252 characters, unique
     std::array<std::uint8_t, 16> naa{};  // NAA 6h (IEEE registered extended), unique and stable
 };
 
-// The medium and the Block Limits, Block Device Characteristics and Logical Block Provisioning pages.
+// The medium and the Block Limits, Block Device Characteristics and Logical Block Provisioning
+// pages.
 struct Geometry {
-    std::uint64_t blocks = 0;                        // capacity; at least 1
-    std::uint32_t block_bytes = 512;                 // 512 or 4096
-    std::uint8_t physical_block_exponent = 0;        // logical blocks per physical block: 2^n
+    std::uint64_t blocks = 0;                  // capacity; at least 1
+    std::uint32_t block_bytes = 512;           // 512 or 4096
+    std::uint8_t physical_block_exponent = 0;  // logical blocks per physical block: 2^n
     std::uint16_t lowest_aligned_lba = 0;
     std::uint16_t rotation_rate = 1;                 // SBC-4 6.6.2: 1 = non-rotating
     std::uint32_t optimal_transfer_granularity = 0;  // blocks
@@ -56,35 +58,44 @@ struct Reservations {
 struct PortDescription {
     ProtocolIdentifier protocol = ProtocolIdentifier::iscsi;
     std::uint16_t relative_port = 1;
-    std::uint16_t port_group = 0;      // the target port group (ALUA); 0: none reported
-    std::string port_name;             // SCSI name string, iSCSI: "iqn...,t,0x0001"
-    std::string device_name;           // SCSI name string of the target device, iSCSI: "iqn..."
+    std::uint16_t port_group = 0;    // the target port group (ALUA); 0: none reported
+    std::uint8_t access_change = 0;  // TPGS: 0 no ALUA, 1 implicit, 2 explicit, 3 both
+    std::string port_name;           // SCSI name string, iSCSI: "iqn...,t,0x0001"
+    std::string device_name;         // SCSI name string of the target device, iSCSI: "iqn..."
+};
+
+// T10 protection information of the medium (SBC-4 4.21). Type 0: none.
+struct Protection {
+    std::uint8_t type = 0;  // 0 to 3
 };
 
 struct LogicalUnitState {
     Identification identification;
     Geometry geometry;
     Provisioning provisioning;
+    Protection protection;
     ModePages mode_pages;
+    ModePages default_mode_pages;  // what MODE SENSE reports as default values
     Reservations reservations;
-    bool write_protected = false;      // by the administrator or the backing store; also SWP
-    bool fua_supported = true;         // DPOFUA in MODE SENSE
-    bool stopped = false;              // START STOP UNIT with START = 0
-    bool medium_present = true;        // false: the backing store vanished (NOT READY)
-    std::uint32_t maximum_transfer_blocks = 0;
-    std::uint32_t maximum_compare_and_write_blocks = 255;
-    std::uint64_t version = 0;         // grows with each snapshot
+    bool write_protected = false;  // by the administrator or the backing store; also SWP
+    bool fua_supported = true;     // DPOFUA in MODE SENSE
+    bool stopped = false;          // START STOP UNIT with START = 0
+    bool medium_present = true;    // false: the backing store vanished (NOT READY)
+    std::uint32_t maximum_transfer_blocks = 0;             // 0: no limit
+    std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
+    std::uint64_t version = 0;                             // grows with each snapshot
 };
 
 // What an answer may depend on besides the logical unit.
 struct NexusState {
     NexusId id = 0;
     const PortDescription* port = nullptr;
-    std::span<const Lun> luns;         // the nexus's LUN inventory, for REPORT LUNS
+    std::span<const Lun> luns;  // the nexus's LUN inventory, for REPORT LUNS
 };
 
-// A command as a pure handler sees it. `state` is null for a LUN that has no logical unit (INQUIRY answers
-// with peripheral qualifier 011b there, SPC-5 6.6.1; REPORT LUNS and REQUEST SENSE work too).
+// A command as a pure handler sees it. `cdb` is at least row.cdb_bytes long. `state` is null for a
+// LUN that has no logical unit (INQUIRY answers with peripheral qualifier 011b there, SPC-5 6.6.1;
+// REPORT LUNS and REQUEST SENSE work too).
 struct Request {
     const CommandRow& row;
     Bytes cdb;

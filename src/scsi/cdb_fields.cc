@@ -1,0 +1,65 @@
+#include "scsi/cdb_fields.h"
+
+#include "scsi/logical_unit_state.h"
+#include "scsi/sense_codes.h"
+
+namespace olio::scsi {
+
+namespace {
+
+constexpr bool bit(Bytes cdb, std::size_t byte, unsigned number) noexcept {
+    return (cdb[byte] >> number & 1U) != 0;
+}
+
+}  // namespace
+
+CacheFields decode_cache_fields(Bytes cdb) noexcept {
+    if (cdb[0] >> 5 == 0)  // READ(6) and WRITE(6) have neither
+        return {};
+    return {.disable_page_out = bit(cdb, 1, 4), .force_unit_access = bit(cdb, 1, 3)};
+}
+
+std::expected<VerifyFields, SenseData> decode_verify(Bytes cdb) noexcept {
+    constexpr std::uint8_t reserved = 2;
+    const std::uint8_t byte_check = cdb[1] >> 1 & 0x03;
+    if (byte_check == reserved)
+        return std::unexpected(invalid_field_in_cdb(1, 2));
+    return VerifyFields{.disable_page_out = bit(cdb, 1, 4),
+                        .byte_check = static_cast<ByteCheck>(byte_check)};
+}
+
+std::uint64_t verify_data_blocks(ByteCheck byte_check, std::uint64_t blocks) noexcept {
+    switch (byte_check) {
+        case ByteCheck::medium_only:
+            return 0;
+        case ByteCheck::compare:
+            return blocks;
+        case ByteCheck::compare_one:
+            return blocks == 0 ? 0 : 1;
+    }
+    return 0;
+}
+
+std::expected<WriteSameFields, SenseData> decode_write_same(const Request& request) noexcept {
+    const WriteSameFields fields{
+        .unmap = bit(request.cdb, 1, 3),
+        .no_data_out = request.row.cdb_bytes == 16 && bit(request.cdb, 1, 0)};
+    if (fields.unmap && !request.state->provisioning.write_same_unmap)
+        return std::unexpected(invalid_field_in_cdb(1, 3));
+    return fields;
+}
+
+CompareAndWriteFields decode_compare_and_write(const Request& request) noexcept {
+    return {.cache = decode_cache_fields(request.cdb),
+            .blocks = static_cast<std::uint8_t>(request.decoded.blocks)};
+}
+
+bool decode_immediate(Bytes cdb) noexcept {
+    return bit(cdb, 1, 1);
+}
+
+StartStopFields decode_start_stop(Bytes cdb) noexcept {
+    return {.immediate = bit(cdb, 1, 0), .no_flush = bit(cdb, 4, 2), .start = bit(cdb, 4, 0)};
+}
+
+}  // namespace olio::scsi

@@ -1,0 +1,69 @@
+// Commands whose whole answer follows from the CDB and the logical unit's state. All are pure and
+// reentrant; the DataInFunctions stand in the command table, the builders are for commands that
+// need something else as well. None looks at the allocation length: the Builder cuts (see
+// DataInFunction).
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+
+#include "base/bytes.h"
+#include "scsi/sense.h"
+
+namespace olio::scsi {
+
+struct Request;
+
+// SPC-5 6.6: standard data, and the vital product data pages of 7.7 that vpd_pages() lists. Without
+// a logical unit: peripheral qualifier 011b, and page 00h alone.
+[[nodiscard]] std::expected<void, SenseData> inquiry(const Request& request, Builder& into);
+
+// SPC-5 6.14 and 6.15, MODE SENSE(6) and (10).
+[[nodiscard]] std::expected<void, SenseData> mode_sense(const Request& request, Builder& into);
+
+// SPC-5 6.8: the pages that list the pages.
+[[nodiscard]] std::expected<void, SenseData> log_sense(const Request& request, Builder& into);
+
+// SBC-4 5.20 and 5.21. (10): a last LBA above 32 bits is reported as FFFFFFFFh.
+[[nodiscard]] std::expected<void, SenseData> read_capacity_10(const Request& request,
+                                                              Builder& into);
+[[nodiscard]] std::expected<void, SenseData> read_capacity_16(const Request& request,
+                                                              Builder& into);
+
+// SPC-5 6.35. The logical unit may be null; the inventory is NexusState::luns, as it stands.
+[[nodiscard]] std::expected<void, SenseData> report_luns(const Request& request, Builder& into);
+
+// SPC-5 6.36: all commands or one, with timeouts descriptors. What it says is what dispatch does.
+[[nodiscard]] std::expected<void, SenseData> report_supported_operation_codes(
+    const Request& request, Builder& into);
+
+// SPC-5 6.37, bytes 0 and 1 of the parameter data: the functions of RFC 7143 11.5.1 save CLEAR ACA.
+inline constexpr std::uint8_t task_management_functions_byte_0 = 0x80 |  // ABORT TASK
+                                                                 0x40 |  // ABORT TASK SET
+                                                                 0x10 |  // CLEAR TASK SET
+                                                                 0x08 |  // LOGICAL UNIT RESET
+                                                                 0x02;   // TARGET RESET
+inline constexpr std::uint8_t task_management_functions_byte_1 =
+    0x00;  // QUERY ..., I_T NEXUS RESET
+[[nodiscard]] std::expected<void, SenseData> report_supported_task_management_functions(
+    const Request& request, Builder& into);
+
+// SPC-5 6.39: the parameter data of REQUEST SENSE, in the format that DESC asks for. `pending` is
+// what the device server has to report: a unit attention, a progress, or NO SENSE.
+void request_sense(const Request& request, const SenseData& pending, Builder& into);
+
+// SBC-4 table 60, PROVISIONING STATUS.
+enum class ProvisioningStatus : std::uint8_t { mapped = 0, deallocated = 1, anchored = 2 };
+
+struct LbaStatusExtent {
+    std::uint64_t lba = 0;
+    std::uint64_t blocks = 0;  // above 32 bits it becomes several descriptors
+    ProvisioningStatus status = ProvisioningStatus::mapped;
+};
+
+// SBC-4 5.8: the parameter data of GET LBA STATUS. The extents follow one another; the first begins
+// with the command's starting LBA. How many fit: (ALLOCATION LENGTH − 8) ÷ 16.
+void get_lba_status(std::span<const LbaStatusExtent> extents, Builder& into);
+
+}  // namespace olio::scsi
