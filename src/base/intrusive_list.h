@@ -78,6 +78,18 @@ class IntrusiveList {
         while (!empty())
             head_.next->unlink();
     }
+    // Moves all elements of `other` to the end of this list, in their order; constant time.
+    void splice_back(IntrusiveList& other) noexcept {
+        if (other.empty() || &other == this)
+            return;
+        ListHook* const first = other.head_.next;
+        ListHook* const last = other.head_.previous;
+        first->previous = head_.previous;
+        head_.previous->next = first;
+        last->next = &head_;
+        head_.previous = last;
+        other.head_.next = other.head_.previous = &other.head_;
+    }
 
   private:
     static T* element(ListHook* hook) noexcept {

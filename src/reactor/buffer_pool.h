@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -61,12 +62,35 @@ class BufferPool {
     // size <= largest_bytes. Empty if the limit is reached, or if others wait (no overtaking).
     // Contents are what the last user left: whoever hands bytes out must have written them.
     [[nodiscard]] Buffer acquire(std::size_t size) noexcept;
+    // Calls waiter.buffer_available, from inside if a buffer can be had at once. size <=
+    // largest_bytes and, rounded up to a power of two, <= limit_bytes().
     void wait(BufferWaiter& waiter, std::size_t size) noexcept;
     void cancel(BufferWaiter& waiter) noexcept;
 
-    [[nodiscard]] std::size_t bytes_in_use() const noexcept;
-    [[nodiscard]] std::size_t bytes_held() const noexcept;  // in use and kept for reuse
-    [[nodiscard]] std::size_t limit_bytes() const noexcept;
+    [[nodiscard]] std::size_t bytes_in_use() const noexcept { return in_use_; }
+    [[nodiscard]] std::size_t bytes_held() const noexcept { return held_; }  // and kept for reuse
+    [[nodiscard]] std::size_t limit_bytes() const noexcept { return limit_; }
+
+  private:
+    friend class Buffer;
+    struct Idle {  // lies at the start of an idle buffer
+        Idle* next;
+    };
+    static constexpr unsigned classes =
+        std::bit_width(largest_bytes) - std::bit_width(smallest_bytes) + 1;
+
+    Buffer take(std::size_t size) noexcept;
+    void give_back(std::uint8_t* data, std::size_t capacity) noexcept;
+    void serve() noexcept;
+    bool trim(std::size_t room) noexcept;
+    static void set_idle(std::uint8_t* data, std::size_t capacity, Idle* next) noexcept;
+
+    std::size_t limit_;
+    std::size_t in_use_ = 0;
+    std::size_t held_ = 0;
+    bool serving_ = false;
+    std::array<Idle*, classes> idle_{};
+    IntrusiveList<BufferWaiter, &BufferWaiter::hook_> waiters_;
 };
 
 }  // namespace olio::reactor

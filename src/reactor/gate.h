@@ -1,5 +1,5 @@
-// A gate counts who is inside. Closing it refuses newcomers and says when the last has left, so that
-// an object is destroyed only when nothing refers to it any more. One shard's use.
+// A gate counts who is inside. Closing it refuses newcomers and says when the last has left, so
+// that an object is destroyed only when nothing refers to it any more. One shard's use.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// One asynchronous request to the operating system (or to the simulator). It is a member of whatever
-// waits for it, so nothing is allocated; it must stay where it is until on_complete has been called.
+// One asynchronous request to the operating system (or to the simulator). It is a member of
+// whatever waits for it, so nothing is allocated; it must stay where it is until on_complete has
+// been called.
 #pragma once
 
 #include <sys/socket.h>
@@ -12,6 +13,8 @@
 
 namespace olio::reactor {
 
+class Shard;
+
 enum class OperationKind : std::uint8_t {
     none,
     accept,    // fd: a listening socket. Result: the new descriptor
@@ -22,7 +25,8 @@ enum class OperationKind : std::uint8_t {
     write,     // fd: a file, iov, offset; durable = RWF_DSYNC. Result: bytes, possibly fewer
     sync,      // fd: a file; fdatasync
     allocate,  // fd: a file, offset, length, mode: fallocate(2)
-    call,      // function: runs on a helper thread, may block; its return value is the result
+    call,      // function: runs on a helper thread, may block; its return value is the result (sim:
+               // runs on the one thread)
 };
 
 class Operation {
@@ -33,8 +37,10 @@ class Operation {
     virtual ~Operation();
 
     // Called exactly once for each Shard::submit, on the shard that submitted, never from inside
-    // submit() or cancel(). `result` is the system call's value or a negative errno (-ECANCELED after
-    // a cancel that came in time). The operation is idle again and may be destroyed or resubmitted.
+    // submit() or cancel(). After Reactor::stop() what is in flight is cancelled before run()
+    // returns and what is submitted then ends with -ECANCELED: do not resubmit on that result.
+    // `result` is the system call's value or a negative errno (-ECANCELED after a cancel that came
+    // in time). The operation is idle again and may be destroyed or resubmitted.
     virtual void on_complete(std::int64_t result) noexcept = 0;
 
     [[nodiscard]] bool in_flight() const noexcept { return in_flight_; }
@@ -66,9 +72,15 @@ class Operation {
     std::int64_t (*function_)(void*) = nullptr;
     void* argument_ = nullptr;
 
-    std::int64_t result_ = 0;   // back end's use
-    std::uint64_t cookie_ = 0;  // back end's use
-    ListHook hook_;             // back end's use
+    // From here on the shard's and its back end's use.
+    Shard* shard_ = nullptr;  // where it was submitted
+    Operation* next_ =
+        nullptr;  // in the queue of a socket, of the helper threads, or of what they did
+    std::int64_t result_ = 0;
+    std::uint64_t cookie_ = 0;
+    bool cancelled_ = false;  // cancel() was asked for
+    bool finished_ = false;   // the result stands; on_complete has not been called yet
+    ListHook hook_;           // in the shard's list of operations in flight, or of finished ones
 };
 
 }  // namespace olio::reactor
