@@ -1,0 +1,33 @@
+"""What is known of libiscsi 1.19's tests: which commands they belong to, which of them cannot run
+against a disk like ours, and which are wrong themselves. Whatever is not said here has to pass."""
+
+# Suites of commands that are not served yet. Their tests find that out and skip themselves.
+LATER = {
+    "ExtendedCopy": "EXTENDED COPY is not served yet",
+    "ReceiveCopyResults": "RECEIVE COPY RESULTS is not served yet",
+    "PrinReadKeys": "PERSISTENT RESERVE IN is not served yet",
+    "PrinServiceactionRange": "PERSISTENT RESERVE IN is not served yet",
+    "PrinReportCapabilities": "PERSISTENT RESERVE IN is not served yet",
+    "ProutRegister": "PERSISTENT RESERVE OUT is not served yet",
+    "ProutReserve": "PERSISTENT RESERVE OUT is not served yet",
+    "ProutClear": "PERSISTENT RESERVE OUT is not served yet",
+    "ProutPreempt": "PERSISTENT RESERVE OUT is not served yet",
+    "OrWrite": "ORWRITE is not served: optional in SBC-4 and unused by hosts",
+    "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
+    "ReadDefectData10": "READ DEFECT DATA is not served: there is no defect list",
+    "ReadDefectData12": "READ DEFECT DATA is not served: there is no defect list",
+    "Sanitize": "SANITIZE is not served, and its tests must be asked for (--allow-sanitize)",
+    "WriteAtomic16": "WRITE ATOMIC is not served: optional in SBC-4",
+}
+
+# Test -> why it skips itself against a disk like ours.
+SKIPS = {
+    "NoMedia.NoMediaSBC": "the medium cannot be removed",
+    "ReadOnly.ReadOnlySBC": "the LUN is not write protected",
+    "StartStopUnit.Simple": "the medium cannot be removed",
+    "ModeSense6.Control-SWP": "the SWP bit cannot be changed",
+}
+
+# Test -> (clause of the standard that it contradicts, why it is wrong). It may fail, and if it does not,
+# it must leave this list.
+WRONG: dict[str, tuple[str, str]] = {}
