@@ -32,4 +32,11 @@ inline constexpr std::size_t iscsi_name_bytes = 223;          // RFC 7143 4.2.7.
 inline constexpr std::size_t outstanding_r2ts = 8;
 inline constexpr std::size_t async_output_bytes = 1 << 20;    // answers queued to a host that reads nothing
 
+// config/: the control socket
+inline constexpr std::size_t control_connections = 32;
+inline constexpr std::size_t control_message_bytes = 64 << 10;  // one request
+inline constexpr std::size_t control_batch_requests = 64;
+inline constexpr std::size_t control_nesting = 16;              // arrays and objects in each other
+inline constexpr std::uint32_t control_timeout_seconds = 30;    // for the rest of a message begun
+
 }  // namespace olio::limits

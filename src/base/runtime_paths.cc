@@ -1,0 +1,45 @@
+#include "base/runtime_paths.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace olio {
+
+std::string runtime_directory() {
+    const uid_t user = ::geteuid();
+    if (user == 0)
+        return "/run/olio";
+    const char* session = std::getenv("XDG_RUNTIME_DIR");
+    if (session != nullptr && session[0] == '/')
+        return session;
+    return fmt::format("/tmp/olio-{}", user);
+}
+
+Result<void> make_runtime_directory(const std::string& directory) {
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail_errno(errno, fmt::format("cannot make the folder '{}' for the control socket; "
+                                             "name another place with --control PATH",
+                                             directory));
+    struct stat found{};
+    if (::lstat(directory.c_str(), &found) != 0)
+        return fail_errno(errno, fmt::format("cannot look at the folder '{}'", directory));
+    if (!S_ISDIR(found.st_mode) || found.st_uid != ::geteuid() || (found.st_mode & 0022) != 0)
+        return fail(EPERM, fmt::format("'{}' is not a folder that only you can write to; remove it "
+                                       "or name another place with --control PATH",
+                                       directory));
+    return {};
+}
+
+std::string default_control_path() {
+    return runtime_directory() + "/olio.sock";
+}
+
+std::string serve_control_path(long process) {
+    return fmt::format("{}/{}{}.sock", runtime_directory(), serve_socket_prefix, process);
+}
+
+}  // namespace olio
