@@ -1,6 +1,6 @@
-// The iSCSI fabric as the daemon sees it: target nodes with their portal groups, portals, access rules and
-// LUNs; sessions to look at; an orderly end. All methods on shard 0 or before the reactor runs; callbacks
-// come on shard 0.
+// The iSCSI fabric as the daemon sees it: target nodes with their portal groups, portals, access
+// rules and LUNs; sessions to look at; an orderly end. All methods on shard 0 or before the reactor
+// runs; callbacks come on shard 0.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct PortalGroupOptions {
 };
 
 struct TargetNodeOptions {
-    std::string name;   // iqn., eui. or naa. form; EINVAL otherwise
+    std::string name;  // iqn., eui. or naa. form; EINVAL otherwise
     std::string alias;
     std::vector<PortalGroupOptions> portal_groups;
 };
@@ -68,7 +68,8 @@ class IscsiTarget {
 
     // Listens on every portal; the error names the portal that failed (in use, no such address).
     virtual Result<void> start() = 0;
-    [[nodiscard]] virtual std::vector<reactor::Endpoint> portals() const = 0;  // with their real ports
+    [[nodiscard]] virtual std::vector<reactor::Endpoint> portals()
+        const = 0;  // with their real ports
 
     virtual void sessions(std::move_only_function<void(std::vector<SessionStatistics>)> done) = 0;
 
@@ -76,8 +77,8 @@ class IscsiTarget {
     virtual Result<void> set_luns(const std::string& target_name, std::uint16_t tag,
                                   std::shared_ptr<const target::LunMap> luns) = 0;
 
-    // Closes the portals, asks hosts to log out (Async Message), and after `grace_seconds` closes what is
-    // left. `done` when no session, connection or listener is left.
+    // Closes the portals, asks hosts to log out (Async Message), and after `grace_seconds` closes
+    // what is left. `done` when no session, connection or listener is left.
     virtual void stop(unsigned grace_seconds, std::move_only_function<void()> done) = 0;
 };
 
