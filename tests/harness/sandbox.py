@@ -48,8 +48,7 @@ def run(main: Callable[[Path], int]) -> NoReturn:
     _sweep()
     work = Path(tempfile.mkdtemp(prefix=f"olio-test-{os.getpid()}-", dir="/var/tmp"))
     try:
-        if _libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET) != 0:
-            skip(f"no namespaces here: {os.strerror(ctypes.get_errno())}")
+        _unshare(_CLONE_NEWPID)  # of the child to come; this process stays outside, to clean up
         sys.stdout.flush()
         first = os.fork()
         if first == 0:
@@ -65,6 +64,7 @@ def run(main: Callable[[Path], int]) -> NoReturn:
 def _first_process(main: Callable[[Path], int], work: Path) -> int:
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _unshare(_CLONE_NEWNS | _CLONE_NEWNET)
         _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
         _mount("proc", "/proc", "proc")
         (work / "ram").mkdir()
@@ -81,6 +81,11 @@ def _first_process(main: Callable[[Path], int], work: Path) -> int:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _unshare(flags: int) -> None:
+    if _libc.unshare(flags) != 0:
+        skip(f"no namespaces here: {os.strerror(ctypes.get_errno())}")
 
 
 def _mount(source: str | None, where: str, kind: str | None, flags: int = 0) -> None:
