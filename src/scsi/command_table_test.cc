@@ -1,0 +1,270 @@
+#include "scsi/command_table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "scsi/cdb_fields.h"
+#include "scsi/range.h"
+#include "scsi/request_testing.h"
+
+namespace olio::scsi {
+namespace {
+
+using testing::Asked;
+using testing::describe;
+using testing::hex;
+
+std::vector<std::uint8_t> empty_cdb(const CommandRow& row) {
+    std::vector<std::uint8_t> cdb(row.cdb_bytes);
+    cdb[0] = row.opcode;
+    if (row.service_action >= 0)
+        cdb[1] = static_cast<std::uint8_t>(row.service_action);
+    return cdb;
+}
+
+// The bits that SPC-5 and SBC-4 define and this logical unit evaluates, typed in from their tables
+// of CDBs.
+const std::map<std::string, std::string>& golden_usage() {
+    static const std::map<std::string, std::string> usage{
+        {"TEST UNIT READY", "00 00 00 00 00 00"},
+        {"REQUEST SENSE", "03 01 00 00 ff 00"},
+        {"READ(6)", "08 1f ff ff ff 00"},
+        {"WRITE(6)", "0a 1f ff ff ff 00"},
+        {"INQUIRY", "12 01 ff ff ff 00"},
+        {"MODE SELECT(6)", "15 10 00 00 ff 00"},
+        {"RESERVE(6)", "16 00 00 00 00 00"},
+        {"RELEASE(6)", "17 00 00 00 00 00"},
+        {"MODE SENSE(6)", "1a 08 ff ff ff 00"},
+        {"START STOP UNIT", "1b 01 00 00 05 00"},
+        {"READ CAPACITY(10)", "25 00 ff ff ff ff 00 00 01 00"},
+        {"READ(10)", "28 18 ff ff ff ff 00 ff ff 00"},
+        {"WRITE(10)", "2a 18 ff ff ff ff 00 ff ff 00"},
+        {"WRITE AND VERIFY(10)", "2e 12 ff ff ff ff 00 ff ff 00"},
+        {"VERIFY(10)", "2f 16 ff ff ff ff 00 ff ff 00"},
+        {"PRE-FETCH(10)", "34 02 ff ff ff ff 00 ff ff 00"},
+        {"SYNCHRONIZE CACHE(10)", "35 02 ff ff ff ff 00 ff ff 00"},
+        {"WRITE SAME(10)", "41 08 ff ff ff ff 00 ff ff 00"},
+        {"UNMAP", "42 00 00 00 00 00 00 ff ff 00"},
+        {"LOG SENSE", "4d 00 ff ff 00 ff ff ff ff 00"},
+        {"MODE SELECT(10)", "55 10 00 00 00 00 00 ff ff 00"},
+        {"RESERVE(10)", "56 00 00 00 00 00 00 00 00 00"},
+        {"RELEASE(10)", "57 00 00 00 00 00 00 00 00 00"},
+        {"MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00"},
+        {"READ(16)", "88 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"COMPARE AND WRITE", "89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 00 00"},
+        {"WRITE(16)", "8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE AND VERIFY(16)", "8e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"VERIFY(16)", "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"PRE-FETCH(16)", "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"SYNCHRONIZE CACHE(16)", "91 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE SAME(16)", "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"READ CAPACITY(16)", "9e 10 ff ff ff ff ff ff ff ff ff ff ff ff 01 00"},
+        {"GET LBA STATUS", "9e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"REPORT LUNS", "a0 00 ff 00 00 00 ff ff ff ff 00 00"},
+        {"REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ff ff ff ff ff ff 00 00"},
+        {"REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 00 00 ff ff ff ff 00 00"},
+        {"READ(12)", "a8 18 ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE(12)", "aa 18 ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE AND VERIFY(12)", "ae 12 ff ff ff ff ff ff ff ff 00 00"},
+        {"VERIFY(12)", "af 16 ff ff ff ff ff ff ff ff 00 00"},
+    };
+    return usage;
+}
+
+TEST(CommandTable, UsageMasksAreThoseOfTheStandards) {
+    ASSERT_EQ(command_table().size(), golden_usage().size());
+    for (const CommandRow& row : command_table()) {
+        const auto golden = golden_usage().find(std::string(row.name));
+        ASSERT_NE(golden, golden_usage().end()) << row.name;
+        EXPECT_EQ(testing::to_hex(Bytes(row.usage.data(), row.cdb_bytes)), golden->second)
+            << row.name;
+    }
+}
+
+TEST(CommandTable, EveryRowIsFoundByItsOperationCodeAndServiceAction) {
+    for (const CommandRow& row : command_table()) {
+        const auto found = find_row(empty_cdb(row));
+        ASSERT_TRUE(found) << row.name;
+        EXPECT_EQ(*found, &row) << row.name;
+        EXPECT_EQ(&command_table()[row_index(row)], &row);
+    }
+}
+
+TEST(CommandTable, UnknownOperationCodesAreRefusedAsSuch) {
+    std::array<bool, 256> known{};
+    for (const CommandRow& row : command_table())
+        known[row.opcode] = true;
+    for (unsigned opcode = 0; opcode < 256; ++opcode) {
+        std::vector<std::uint8_t> cdb(16);
+        cdb[0] = static_cast<std::uint8_t>(opcode);
+        if (!known[opcode]) {
+            EXPECT_EQ(describe(find_row(cdb)), "5/20/00") << opcode;
+        }
+    }
+    EXPECT_EQ(describe(find_row({})), "5/20/00");
+}
+
+TEST(CommandTable, UnknownServiceActionsPointAtTheServiceAction) {
+    EXPECT_EQ(describe(find_row(hex("9e 11 00 00 00 00 00 00 00 00 00 00 00 00 00 00"))),
+              "5/24/00 cdb 1.4");
+    EXPECT_EQ(describe(find_row(hex("a3 1f 00 00 00 00 00 00 00 00 00 00"))), "5/24/00 cdb 1.4");
+}
+
+TEST(CommandTable, ShortCdbsAreRefused) {
+    for (const CommandRow& row : command_table()) {
+        const std::vector<std::uint8_t> cdb = empty_cdb(row);
+        for (std::size_t length = 2; length < cdb.size(); ++length)
+            EXPECT_EQ(describe(find_row(Bytes(cdb).first(length))),
+                      "5/24/00 cdb " + std::to_string(length))
+                << row.name;
+    }
+}
+
+// Each bit of each CDB alone: a one outside the mask is INVALID FIELD IN CDB with a pointer to that
+// bit.
+TEST(CommandTable, EachReservedBitAloneIsPointedAt) {
+    for (const CommandRow& row : command_table()) {
+        const std::vector<std::uint8_t> usage = hex(golden_usage().at(std::string(row.name)));
+        for (std::size_t byte = 1; byte < row.cdb_bytes; ++byte) {
+            for (unsigned bit = 0; bit < 8; ++bit) {
+                if (byte == 1 && bit < 5 && row.service_action >= 0)
+                    continue;
+                std::vector<std::uint8_t> cdb = empty_cdb(row);
+                cdb[byte] |= static_cast<std::uint8_t>(1U << bit);
+                const std::string expected =
+                    (usage[byte] >> bit & 1) != 0
+                        ? "good"
+                        : "5/24/00 cdb " + std::to_string(byte) + "." + std::to_string(bit);
+                EXPECT_EQ(describe(check_usage(row, cdb)), expected) << row.name;
+                cdb.resize(16);  // as iSCSI brings it
+                EXPECT_EQ(describe(check_usage(row, cdb)), expected) << row.name;
+            }
+        }
+    }
+}
+
+TEST(CommandTable, TheLeftmostWrongBitIsPointedAt) {
+    const auto row = find_row(hex("28 00 00 00 00 00 00 00 00 00"));
+    ASSERT_TRUE(row);
+    EXPECT_EQ(describe(check_usage(**row, hex("28 63 00 00 00 00 ff 00 00 ff"))),
+              "5/24/00 cdb 1.6");
+    EXPECT_EQ(describe(check_usage(**row, hex("28 18 ff ff ff ff 00 ff ff 04"))),
+              "5/24/00 cdb 9.2");  // NACA
+}
+
+TEST(CommandTable, BytesBehindTheCdbAreNotLookedAt) {
+    const auto row = find_row(hex("00 00 00 00 00 00"));
+    ASSERT_TRUE(row);
+    EXPECT_TRUE(check_usage(**row, hex("00 00 00 00 00 00 ff ff ff ff ff ff ff ff ff ff")));
+}
+
+TEST(CommandTable, NumericFieldsAreDecoded) {
+    const auto decoded = [](std::string_view text) {
+        const std::vector<std::uint8_t> cdb = hex(text);
+        return decode(**find_row(cdb), cdb);
+    };
+    EXPECT_EQ(decoded("08 ff 23 45 00 00").lba, 0x1F2345U);
+    EXPECT_EQ(decoded("08 1f 23 45 00 00").blocks, 256U);
+    EXPECT_EQ(decoded("0a 00 00 00 00 00").blocks, 256U);
+    EXPECT_EQ(decoded("0a 00 00 00 07 00").blocks, 7U);
+    EXPECT_EQ(decoded("28 00 12 34 56 78 00 00 00 00").blocks, 0U);
+    EXPECT_EQ(decoded("28 00 12 34 56 78 00 9a bc 00").lba, 0x12345678U);
+    EXPECT_EQ(decoded("28 00 12 34 56 78 00 9a bc 00").blocks, 0x9ABCU);
+    EXPECT_EQ(decoded("a8 00 12 34 56 78 01 02 03 04 00 00").blocks, 0x01020304U);
+    const auto read_16 = decoded("88 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 00 00");
+    EXPECT_EQ(read_16.lba, 0x0102030405060708U);
+    EXPECT_EQ(read_16.blocks, 0x090A0B0CU);
+    EXPECT_EQ(decoded("89 00 00 00 00 00 00 00 00 01 00 00 00 05 00 00").blocks, 5U);
+    EXPECT_EQ(decoded("12 00 00 01 02 00").allocation_bytes, 0x0102U);
+    EXPECT_EQ(decoded("a0 00 00 00 00 00 01 02 03 04 00 00").allocation_bytes, 0x01020304U);
+    EXPECT_EQ(decoded("42 00 00 00 00 00 00 01 18 00").parameter_bytes, 0x0118U);
+}
+
+TEST(CommandTable, SupportFollowsTheLogicalUnit) {
+    Asked unit;
+    EXPECT_EQ(unit.asked("42 00 00 00 00 00 00 00 00 00"), "");
+    EXPECT_EQ(unit.asked("89 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"), "");
+    unit.state.provisioning.unmap = false;
+    unit.state.maximum_compare_and_write_blocks = 0;
+    EXPECT_EQ(unit.asked("42 00 00 00 00 00 00 00 00 00"), "5/20/00");
+    EXPECT_EQ(unit.asked("89 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00"), "5/20/00");
+    EXPECT_EQ(unit.asked("00 00 00 00 00 00"), "");
+}
+
+TEST(CommandTable, OnlyWhatSpc2AllowsPassesAnothersReservation) {
+    for (const CommandRow& row : command_table()) {
+        const bool passes = row.reservation == ReservationClass::always_allowed ||
+                            row.reservation == ReservationClass::special;
+        const std::vector<std::string_view> allowed{"INQUIRY",    "LOG SENSE",   "REPORT LUNS",
+                                                    "RELEASE(6)", "RELEASE(10)", "REQUEST SENSE"};
+        EXPECT_EQ(passes, std::ranges::find(allowed, row.name) != allowed.end()) << row.name;
+        EXPECT_EQ(row.medium == MediumAccess::writes,
+                  row.medium != MediumAccess::none &&
+                      (row.name.find("WRITE") != std::string_view::npos || row.name == "UNMAP"))
+            << row.name;
+    }
+}
+
+// Random CDBs for every row: whatever comes, the answer is data no longer than asked for, or
+// ILLEGAL REQUEST.
+TEST(CommandTable, RandomCdbsOfEveryRowAreAnswered) {
+    std::mt19937 random(20240);  // NOLINT: the same CDBs each time
+    const Asked unit;
+    for (const CommandRow& row : command_table()) {
+        for (int round = 0; round < 400; ++round) {
+            std::vector<std::uint8_t> cdb(16);
+            for (std::size_t i = 0; i < cdb.size(); ++i) {
+                const auto bits = static_cast<std::uint8_t>(random());
+                // Mostly inside the mask, so that the handlers are reached.
+                cdb[i] = round % 4 == 0 ? bits : static_cast<std::uint8_t>(bits & row.usage[i]);
+            }
+            cdb[0] = row.opcode;
+            if (row.service_action >= 0)
+                cdb[1] = row.usage[1];
+            const Asked::Answer answer = unit.ask(cdb);
+            if (!answer) {
+                EXPECT_EQ(answer.error().key, SenseKey::illegal_request) << row.name;
+                continue;
+            }
+            if (row.allocation_bytes.bytes != 0) {
+                EXPECT_LE(answer->size(), decode(row, cdb).allocation_bytes) << row.name;
+            }
+            const Request request{row, cdb, decode(row, cdb), &unit.state, unit.nexus};
+            if (row.lba.bytes != 0 && check_extent(request)) {
+                EXPECT_LE(request.decoded.lba, unit.state.geometry.blocks);
+                EXPECT_LE(request.decoded.lba + request.decoded.blocks, unit.state.geometry.blocks);
+            }
+        }
+    }
+}
+
+// known-defects 9: WRITE SAME with NDOB has no data; every combination of the flag bits is decoded,
+// and a command without data never asks for any.
+TEST(CommandTable, Defect9EveryFlagBitOfWriteSameWithAndWithoutData) {
+    const Asked unit;
+    for (const std::string_view text :
+         {"41 00 00 00 00 00 00 00 01 00", "93 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00"}) {
+        for (unsigned flags = 0; flags < 256; ++flags) {
+            std::vector<std::uint8_t> cdb = hex(text);
+            cdb[1] = static_cast<std::uint8_t>(flags);
+            const CommandRow& row = **find_row(cdb);
+            const unsigned legal = row.cdb_bytes == 16 ? 0x09 : 0x08;  // UNMAP, NDOB
+            const auto usage = check_usage(row, cdb);
+            ASSERT_EQ(usage.has_value(), (flags & ~legal) == 0) << row.name << flags;
+            if (!usage)
+                continue;
+            const auto fields =
+                decode_write_same({row, cdb, decode(row, cdb), &unit.state, unit.nexus});
+            ASSERT_TRUE(fields);
+            EXPECT_EQ(fields->no_data_out, (flags & 1) != 0);
+            EXPECT_EQ(fields->unmap, (flags & 8) != 0);
+            EXPECT_EQ(write_same_data_blocks(*fields), (flags & 1) != 0 ? 0U : 1U);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace olio::scsi
