@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "reactor/buffer_pool.h"
 #include "reactor/epoll_shard.h"
+#include "reactor/sim.h"
 #include "reactor/uring_shard.h"
 
 namespace olio::reactor {
@@ -108,8 +109,11 @@ Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) 
     if (seed == 0 && ::getrandom(&seed, sizeof seed, 0) != sizeof seed)
         seed = static_cast<std::uint64_t>(std::hash<std::thread::id>{}(std::this_thread::get_id()));
     switch (options.backend) {
-        case Backend::sim:
-            return fail(EOPNOTSUPP, "the simulator is not part of this build");
+        case Backend::sim: {
+            ReactorOptions seeded = options;
+            seeded.seed = seed;
+            return SimReactor::create(seeded);
+        }
         case Backend::epoll:
             return make(Backend::epoll, options, seed);
         case Backend::io_uring:

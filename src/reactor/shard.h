@@ -218,6 +218,7 @@ class Shard {
     friend class Reactor;
     friend class HelperPool;
     friend class SimReactor;
+    friend class SimWorld;
 
     using Operations = IntrusiveList<Operation, &Operation::hook_>;
     using Tasks = IntrusiveList<Task, &Task::hook_>;
