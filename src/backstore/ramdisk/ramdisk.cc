@@ -1,0 +1,161 @@
+#include "backstore/ramdisk/ramdisk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "backstore/ramdisk/ram_memory.h"
+#include "reactor/shard.h"
+#include "target/system_facts.h"
+
+namespace olio::ramdisk {
+namespace {
+
+using target::StoreIo;
+using target::StoreOpcode;
+using target::StoreStatus;
+
+// Giving pages back costs time for each of them; more than this much is done on a helper thread.
+constexpr std::uint64_t clear_at_once_bytes = 4 << 20;
+
+class RamChannel final : public target::StoreChannel {
+  public:
+    RamChannel(reactor::Shard& shard, std::shared_ptr<RamMemory> memory, std::uint32_t block_bytes)
+        : shard_(shard), memory_(std::move(memory)), block_bytes_(block_bytes) {}
+
+    void submit(StoreIo& io) noexcept override {
+        using Run = void (RamChannel::*)(StoreIo&) noexcept;
+        static constexpr std::array<Run, static_cast<std::size_t>(StoreOpcode::count)> runs = {
+            &RamChannel::read,  &RamChannel::write,  &RamChannel::nothing, &RamChannel::clear,
+            &RamChannel::clear, &RamChannel::extent, &RamChannel::nothing};
+        io.channel = this;
+        io.borrowed_count = 0;
+        io.error_lba = io.lba;
+        (this->*runs[static_cast<std::size_t>(io.opcode)])(io);
+    }
+    // Everything is either done at once or soon.
+    void cancel(StoreIo&) noexcept override {}
+    void stepped(StoreIo& io, std::int64_t result) noexcept override {
+        io.complete(result < 0 ? StoreStatus::internal_error : StoreStatus::good);
+    }
+
+  private:
+    void read(StoreIo& io) noexcept {
+        if (io.may_borrow) {
+            io.borrowed[0] = {memory_->at(io.lba * block_bytes_), io.blocks * block_bytes_};
+            io.borrowed_count = 1;
+        } else {
+            memory_->read(io.lba * block_bytes_, io.data);
+        }
+        io.complete(StoreStatus::good);
+    }
+    void write(StoreIo& io) noexcept {
+        memory_->write(io.lba * block_bytes_, io.data);
+        io.complete(StoreStatus::good);
+    }
+    void clear(StoreIo& io) noexcept {
+        if (io.blocks * block_bytes_ <= clear_at_once_bytes) {
+            stepped(io, clear_now(&io));
+            return;
+        }
+        shard_.submit(io.step().call(&RamChannel::clear_now, &io));
+    }
+    void extent(StoreIo& io) noexcept {
+        const std::uint64_t offset = io.lba * block_bytes_;
+        const RamMemory::Extent found = memory_->extent(offset);
+        io.mapped = found.written;
+        io.extent_blocks = std::max<std::uint64_t>(found.length / block_bytes_, 1);
+        io.complete(StoreStatus::good);
+    }
+    void nothing(StoreIo& io) noexcept { io.complete(StoreStatus::good); }
+
+    static std::int64_t clear_now(void* argument) {
+        const StoreIo& io = *static_cast<StoreIo*>(argument);
+        const auto& self = static_cast<RamChannel&>(*io.channel);
+        return self.memory_->clear(io.lba * self.block_bytes_, io.blocks * self.block_bytes_);
+    }
+
+    reactor::Shard& shard_;
+    std::shared_ptr<RamMemory>
+        memory_;  // what was lent stays readable as long as the channel is open
+    std::uint32_t block_bytes_;
+};
+
+class RamDisk final : public target::Backstore {
+  public:
+    RamDisk(Options options, std::shared_ptr<RamMemory> memory)
+        : options_(std::move(options)), memory_(std::move(memory)) {}
+
+    [[nodiscard]] std::string_view type() const override { return "ramdisk"; }
+    [[nodiscard]] std::string description() const override {
+        return fmt::format("{} MiB of memory", memory_->size_bytes() >> 20);
+    }
+    [[nodiscard]] scsi::Geometry geometry() const override {
+        scsi::Geometry geometry;
+        geometry.blocks = blocks();
+        geometry.block_bytes = options_.block_bytes;
+        geometry.physical_block_exponent = options_.block_bytes == 512 ? 3 : 0;
+        geometry.optimal_transfer_granularity = page_blocks();
+        return geometry;
+    }
+    [[nodiscard]] target::StoreCapabilities capabilities() const override {
+        target::StoreCapabilities able;
+        able.unmap = target::Support::native;
+        able.write_zeroes = target::Support::native;
+        able.extent_status = target::Support::native;
+        able.unmapped_reads_zeros = true;
+        able.borrows = true;
+        able.unmap_granularity_blocks = page_blocks();
+        return able;
+    }
+    [[nodiscard]] scsi::Identification identification() const override {
+        return target::stable_identification(options_.serial, "ramdisk:" + options_.name);
+    }
+    Result<std::unique_ptr<target::StoreChannel>> open_channel(reactor::Shard& shard) override {
+        return std::make_unique<RamChannel>(shard, memory_, options_.block_bytes);
+    }
+    Result<std::uint64_t> refresh_blocks() override { return blocks(); }
+    Result<void> resize(std::uint64_t blocks) override {
+        std::uint64_t bytes = 0;
+        if (blocks == 0 || !checked_multiply<std::uint64_t>(blocks, options_.block_bytes, bytes))
+            return fail(EINVAL,
+                        fmt::format("{}: a disk of {} blocks cannot be", options_.name, blocks));
+        return memory_->resize(bytes, options_.name);
+    }
+    Result<void> set_volatile_cache(bool enabled) override {
+        if (enabled)
+            return fail(ENOTSUP, options_.name + ": a RAM disk has no cache to switch on");
+        return {};
+    }
+
+  private:
+    [[nodiscard]] std::uint64_t blocks() const {
+        return memory_->size_bytes() / options_.block_bytes;
+    }
+    [[nodiscard]] std::uint32_t page_blocks() const {
+        return static_cast<std::uint32_t>(RamMemory::page_bytes / options_.block_bytes);
+    }
+
+    Options options_;
+    std::shared_ptr<RamMemory> memory_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<target::Backstore>> open(const Options& options) {
+    if (options.block_bytes != 512 && options.block_bytes != 4096)
+        return fail(EINVAL, fmt::format("{}: blocks of {} bytes; only 512 and 4096 are possible",
+                                        options.name, options.block_bytes));
+    if (options.size_bytes == 0 || options.size_bytes % options.block_bytes != 0)
+        return fail(EINVAL,
+                    fmt::format("{}: the size, {} bytes, is not a multiple of the block size {}",
+                                options.name, options.size_bytes, options.block_bytes));
+    auto memory = RamMemory::create(options.size_bytes, options.preallocate, options.name);
+    if (!memory)
+        return std::unexpected(std::move(memory.error()));
+    return std::make_unique<RamDisk>(options, std::move(*memory));
+}
+
+}  // namespace olio::ramdisk

@@ -1,0 +1,160 @@
+#include "backstore/ramdisk/ramdisk.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+
+#include "backstore/ramdisk/ram_memory.h"
+#include "target/backstore_conformance_testing.h"
+
+namespace olio::ramdisk {
+namespace {
+
+using target::StoreStatus;
+using target::testing::AlignedBytes;
+using target::testing::BackstoreConformance;
+using target::testing::conformance_bytes;
+using target::testing::conformance_name;
+using target::testing::on_each_backend;
+using target::testing::RunningReactor;
+using target::testing::StoreUser;
+
+constexpr std::uint64_t mib = 1 << 20;
+
+Options sized(std::uint64_t bytes, std::uint32_t block_bytes = 512) {
+    Options options;
+    options.size_bytes = bytes;
+    options.block_bytes = block_bytes;
+    return options;
+}
+
+// Resident memory of the process: the second number of statm, in pages.
+std::uint64_t resident_bytes() {
+    std::ifstream file("/proc/self/statm");
+    std::uint64_t total = 0;
+    std::uint64_t resident = 0;
+    file >> total >> resident;
+    return resident * 4096;
+}
+
+INSTANTIATE_TEST_SUITE_P(Blocks512, BackstoreConformance,
+                         ::testing::ValuesIn(on_each_backend(
+                             {"ramdisk512", [] { return open(sized(conformance_bytes)); }})),
+                         conformance_name);
+INSTANTIATE_TEST_SUITE_P(Blocks4096, BackstoreConformance,
+                         ::testing::ValuesIn(on_each_backend(
+                             {"ramdisk4096", [] { return open(sized(conformance_bytes, 4096)); }})),
+                         conformance_name);
+
+TEST(Ramdisk, RefusesSizesThatAreNoDisks) {
+    EXPECT_FALSE(open(sized(0)));
+    EXPECT_FALSE(open(sized(1000)));
+    EXPECT_FALSE(open(sized(mib, 2048)));
+    EXPECT_FALSE(open(sized(mib + 512, 4096)));
+}
+
+TEST(Ramdisk, RefusesMoreThanMemoryHoldsAndSaysHowMuchIsLeft) {
+    for (const std::uint64_t bytes :
+         {std::uint64_t{1} << 50, std::uint64_t{1} << 62, ~std::uint64_t{0} / 512 * 512}) {
+        const auto made = open(sized(bytes));
+        ASSERT_FALSE(made);
+        EXPECT_EQ(made.error().code, ENOMEM);
+        EXPECT_NE(made.error().message.find("left"), std::string::npos) << made.error().message;
+    }
+}
+
+TEST(Ramdisk, CountsWhatOtherDisksWerePromised) {
+    const std::uint64_t part = memory_available_bytes() / 8 * 5 / mib * mib;
+    const auto first = open(sized(part));
+    ASSERT_TRUE(first) << first.error().message;
+    EXPECT_FALSE(open(sized(part)));
+}
+
+TEST(Ramdisk, TakesMemoryOnlyForWhatWasWrittenAndGivesItBack) {
+    const auto memory = RamMemory::create(256 * mib, false, "test").value();
+    const std::uint64_t at_first = resident_bytes();
+    const AlignedBytes data(64 * mib, 7);
+    const std::uint64_t with_data = resident_bytes();
+    memory->write(100 * mib, data.view());
+    EXPECT_GT(resident_bytes(), with_data + 60 * mib);
+    EXPECT_EQ(memory->clear(0, 256 * mib), 0);
+    EXPECT_LT(resident_bytes(), at_first + 64 * mib + 8 * mib);
+}
+
+TEST(Ramdisk, PreallocatedMemoryIsThereFromTheStart) {
+    const std::uint64_t before = resident_bytes();
+    Options options = sized(64 * mib);
+    options.preallocate = true;
+    const auto made = open(options);
+    ASSERT_TRUE(made) << made.error().message;
+    EXPECT_GT(resident_bytes(), before + 60 * mib);
+}
+
+TEST(Ramdisk, ExtentsEndWhereThePagesDo) {
+    const auto memory = RamMemory::create(mib, false, "test").value();
+    const AlignedBytes byte(512, 1);
+    memory->write(70 * 4096 + 512, byte.view());
+    const auto hole = memory->extent(512);
+    EXPECT_FALSE(hole.written);
+    EXPECT_EQ(hole.length, 70 * 4096u - 512);
+    const auto data = memory->extent(70 * 4096);
+    EXPECT_TRUE(data.written);
+    EXPECT_EQ(data.length, 4096u);
+    const auto rest = memory->extent(71 * 4096);
+    EXPECT_FALSE(rest.written);
+    EXPECT_EQ(rest.length, mib - 71 * 4096);
+    const AlignedBytes much(200 * 4096, 1);
+    memory->write(20 * 4096, much.view());
+    const auto run = memory->extent(63 * 4096 + 4095);
+    EXPECT_TRUE(run.written);
+    EXPECT_EQ(run.length, (220 - 63) * 4096u - 4095);
+}
+
+TEST(Ramdisk, ZeroingPartOfAPageKeepsTheRest) {
+    const auto memory = RamMemory::create(mib, false, "test").value();
+    const AlignedBytes data(3 * 4096, 9);
+    memory->write(0, data.view());
+    EXPECT_EQ(memory->clear(512, 2 * 4096), 0);
+    AlignedBytes got(3 * 4096, 1);
+    memory->read(0, got.bytes());
+    for (std::size_t i = 0; i < got.size(); ++i)
+        ASSERT_EQ(got.view()[i], i >= 512 && i < 512 + 2 * 4096 ? 0 : 9) << i;
+    EXPECT_TRUE(memory->extent(0).written);
+    EXPECT_FALSE(memory->extent(4096).written);
+    EXPECT_TRUE(memory->extent(8192).written);
+}
+
+TEST(Ramdisk, BorrowedMemoryOutlivesTheDisk) {
+    RunningReactor reactor(reactor::Backend::epoll);
+    ASSERT_TRUE(reactor.problem().empty()) << reactor.problem();
+    auto disk = open(sized(mib)).value();
+    StoreUser user(reactor, *disk);
+    AlignedBytes data(4096, 5);
+    ASSERT_EQ(user.write(0, data), StoreStatus::good);
+    target::StoreIo io;
+    io.blocks = 8;
+    io.may_borrow = true;
+    ASSERT_EQ(user.run(io), StoreStatus::good);
+    disk.reset();
+    EXPECT_EQ(static_cast<const std::uint8_t*>(io.borrowed[0].iov_base)[4095], 5);
+}
+
+TEST(Ramdisk, NamesGiveDisksDifferentIdentitiesThatLast) {
+    Options options = sized(mib);
+    options.name = "one";
+    const auto one = open(options).value()->identification();
+    const auto again = open(options).value()->identification();
+    options.name = "two";
+    const auto two = open(options).value()->identification();
+    EXPECT_EQ(one.serial, again.serial);
+    EXPECT_EQ(one.naa, again.naa);
+    EXPECT_NE(one.serial, two.serial);
+    EXPECT_NE(one.naa, two.naa);
+    options.serial = "S123";
+    EXPECT_EQ(open(options).value()->identification().serial, "S123");
+}
+
+}  // namespace
+}  // namespace olio::ramdisk

@@ -1,0 +1,617 @@
+#include "target/backstore_conformance_testing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <future>
+#include <map>
+#include <random>
+
+#include "reactor/shard.h"
+
+namespace olio::target::testing {
+
+// --- Tools --------------------------------------------------------------------------------------
+
+RunningReactor::RunningReactor(reactor::Backend backend, unsigned shards) {
+    reactor::ReactorOptions options;
+    options.backend = backend;
+    options.shards = shards;
+    auto made = reactor::Reactor::create(options);
+    if (!made) {
+        problem_ = made.error().message;
+        return;
+    }
+    reactor_ = std::move(*made);
+    thread_ = std::thread([this] { reactor_->run(); });
+}
+
+RunningReactor::~RunningReactor() {
+    if (!thread_.joinable())
+        return;
+    reactor_->stop();
+    thread_.join();
+}
+
+void RunningReactor::on(unsigned shard, const std::function<void()>& function) {
+    std::promise<void> done;
+    reactor_->shard(shard).post([&] {
+        function();
+        done.set_value();
+    });
+    done.get_future().wait();
+}
+
+void AlignedBytes::Free::operator()(std::uint8_t* memory) const noexcept {
+    std::free(memory);
+}
+
+AlignedBytes::AlignedBytes(std::size_t size, std::uint8_t fill)
+    : data_(static_cast<std::uint8_t*>(std::aligned_alloc(4096, (size + 4095) / 4096 * 4096))),
+      size_(size) {
+    std::memset(data_.get(), fill, size);
+}
+
+void AlignedBytes::pattern(std::uint64_t seed) noexcept {
+    for (std::size_t i = 0; i < size_; ++i) {
+        const std::uint64_t value = (seed + i / 8) * 0x9e3779b97f4a7c15;
+        data_.get()[i] = static_cast<std::uint8_t>((value ^ value >> 29) >> (i % 8 * 8));
+    }
+}
+
+bool AlignedBytes::operator==(const AlignedBytes& other) const noexcept {
+    return size_ == other.size_ && std::memcmp(data_.get(), other.data_.get(), size_) == 0;
+}
+
+namespace {
+
+class Waiter final : public StoreCompletion {
+  public:
+    explicit Waiter(reactor::Shard& shard) : shard_(shard) {}
+    void store_completed(StoreIo&) noexcept override {
+        EXPECT_EQ(reactor::Shard::current(), &shard_) << "completed on another shard";
+        EXPECT_EQ(++times_, 1) << "completed twice";
+        if (times_ == 1)
+            done_.set_value();
+    }
+    void wait() { done_.get_future().wait(); }
+
+  private:
+    reactor::Shard& shard_;
+    int times_ = 0;
+    std::promise<void> done_;
+};
+
+}  // namespace
+
+StoreUser::StoreUser(RunningReactor& reactor, Backstore& store)
+    : reactor_(reactor), block_bytes_(store.geometry().block_bytes) {
+    for (unsigned shard = 0; shard < reactor.size(); ++shard)
+        reactor_.on(shard, [&] {
+            auto channel = store.open_channel(reactor_.shard(shard));
+            ASSERT_TRUE(channel) << channel.error().message;
+            channels_.push_back(std::move(*channel));
+        });
+}
+
+StoreUser::StoreUser(RunningReactor& reactor, std::uint32_t block_bytes,
+                     const std::function<std::unique_ptr<StoreChannel>(reactor::Shard&)>& make)
+    : reactor_(reactor), block_bytes_(block_bytes) {
+    reactor_.on(0, [&] { channels_.push_back(make(reactor_.shard(0))); });
+}
+
+StoreUser::~StoreUser() {
+    for (unsigned shard = 0; shard < channels_.size(); ++shard)
+        reactor_.on(shard, [&] { channels_[shard].reset(); });
+}
+
+StoreStatus StoreUser::run(StoreIo& io, unsigned shard) {
+    Waiter waiter(reactor_.shard(shard));
+    io.completion = &waiter;
+    reactor_.shard(shard).post([&io, this, shard] { channels_[shard]->submit(io); });
+    waiter.wait();
+    // The turn that completed it is over, so nothing touches it any more.
+    reactor_.on(shard, [] {});
+    error_lba_ = io.error_lba;
+    return io.status;
+}
+
+StoreStatus StoreUser::data(StoreOpcode opcode, std::uint64_t lba, AlignedBytes& bytes, bool fua,
+                            unsigned shard) {
+    StoreIo io;
+    io.opcode = opcode;
+    io.lba = lba;
+    io.blocks = bytes.size() / block_bytes_;
+    io.data = bytes.bytes();
+    io.fua = fua;
+    return run(io, shard);
+}
+
+StoreStatus StoreUser::range(StoreOpcode opcode, std::uint64_t lba, std::uint64_t blocks,
+                             bool may_unmap, bool fua, unsigned shard) {
+    StoreIo io;
+    io.opcode = opcode;
+    io.lba = lba;
+    io.blocks = blocks;
+    io.may_unmap = may_unmap;
+    io.fua = fua;
+    return run(io, shard);
+}
+
+StoreStatus StoreUser::read(std::uint64_t lba, AlignedBytes& into, unsigned shard) {
+    return data(StoreOpcode::read, lba, into, false, shard);
+}
+StoreStatus StoreUser::write(std::uint64_t lba, AlignedBytes& from, bool fua, unsigned shard) {
+    return data(StoreOpcode::write, lba, from, fua, shard);
+}
+StoreStatus StoreUser::flush(unsigned shard) {
+    return range(StoreOpcode::flush, 0, 0, false, false, shard);
+}
+StoreStatus StoreUser::unmap(std::uint64_t lba, std::uint64_t blocks, unsigned shard) {
+    return range(StoreOpcode::unmap, lba, blocks, false, false, shard);
+}
+StoreStatus StoreUser::write_zeroes(std::uint64_t lba, std::uint64_t blocks, bool may_unmap,
+                                    bool fua) {
+    return range(StoreOpcode::write_zeroes, lba, blocks, may_unmap, fua, 0);
+}
+StoreStatus StoreUser::extent(std::uint64_t lba, bool& mapped, std::uint64_t& blocks) {
+    StoreIo io;
+    io.opcode = StoreOpcode::extent_status;
+    io.lba = lba;
+    io.blocks = 1;
+    const StoreStatus status = run(io);
+    mapped = io.mapped;
+    blocks = io.extent_blocks;
+    return status;
+}
+
+std::vector<ConformanceSubject> on_each_backend(const ConformanceSubject& subject) {
+    std::vector<ConformanceSubject> subjects(2, subject);
+    subjects[0].backend = reactor::Backend::io_uring;
+    subjects[1].backend = reactor::Backend::epoll;
+    return subjects;
+}
+
+std::string conformance_name(const ::testing::TestParamInfo<ConformanceSubject>& info) {
+    return info.param.name +
+           (info.param.backend == reactor::Backend::io_uring ? "_io_uring" : "_epoll");
+}
+
+BackstoreConformance::BackstoreConformance() = default;
+BackstoreConformance::~BackstoreConformance() = default;
+
+void BackstoreConformance::SetUp() {
+    reactor_ = std::make_unique<RunningReactor>(GetParam().backend);
+    if (!reactor_->problem().empty())
+        GTEST_SKIP() << reactor_->problem();
+    auto made = GetParam().make();
+    if (!made && made.error().code == ENOTSUP)
+        GTEST_SKIP() << made.error().message;
+    ASSERT_TRUE(made) << made.error().message;
+    store_ = std::move(*made);
+    user_ = std::make_unique<StoreUser>(*reactor_, *store_);
+}
+
+void BackstoreConformance::TearDown() {
+    user_.reset();
+}
+
+AlignedBytes BackstoreConformance::pattern(std::uint64_t count, std::uint64_t seed) const {
+    AlignedBytes made(count * block());
+    made.pattern(seed);
+    return made;
+}
+
+AlignedBytes BackstoreConformance::empty(std::uint64_t count, std::uint8_t fill) const {
+    return AlignedBytes(count * block(), fill);
+}
+
+void BackstoreConformance::expect_zeros(std::uint64_t lba, std::uint64_t count) {
+    AlignedBytes got = empty(count);
+    ASSERT_EQ(user_->read(lba, got), StoreStatus::good);
+    const auto bytes = got.view();
+    const auto bad = std::find_if(bytes.begin(), bytes.end(), [](auto byte) { return byte != 0; });
+    EXPECT_EQ(bad, bytes.end()) << "not zero at byte " << bad - bytes.begin() << " from LBA "
+                                << lba;
+}
+
+void BackstoreConformance::expect_pattern(std::uint64_t lba, std::uint64_t count,
+                                          std::uint64_t seed) {
+    AlignedBytes got = empty(count);
+    ASSERT_EQ(user_->read(lba, got), StoreStatus::good);
+    EXPECT_TRUE(got == pattern(count, seed)) << "other data at LBA " << lba;
+}
+
+void BackstoreConformance::expect_zeroed_by(
+    const std::function<StoreStatus(std::uint64_t, std::uint64_t)>& change) {
+    struct Range {
+        std::uint64_t lba;
+        std::uint64_t count;
+    };
+    const std::uint64_t many = (6 << 20) / block();
+    for (const Range range :
+         {Range{0, 1}, Range{7, 1}, Range{3, 29}, Range{8, 64}, Range{1, many}}) {
+        SCOPED_TRACE(fmt::format("LBA {}, {} blocks", range.lba, range.count));
+        const std::uint64_t all = range.lba + range.count + 9;
+        AlignedBytes before = pattern(all, range.count);
+        ASSERT_EQ(user_->write(0, before), StoreStatus::good);
+        ASSERT_EQ(change(range.lba, range.count), StoreStatus::good);
+        std::memset(before.data() + range.lba * block(), 0, range.count * block());
+        AlignedBytes after = empty(all);
+        ASSERT_EQ(user_->read(0, after), StoreStatus::good);
+        EXPECT_TRUE(before == after);
+    }
+}
+
+// --- The contract -------------------------------------------------------------------------------
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BackstoreConformance);
+
+TEST_P(BackstoreConformance, SaysWhatItIs) {
+    const scsi::Geometry geometry = store_->geometry();
+    EXPECT_TRUE(geometry.block_bytes == 512 || geometry.block_bytes == 4096);
+    EXPECT_GE(geometry.blocks * geometry.block_bytes, conformance_bytes);
+    EXPECT_LE(geometry.physical_block_exponent, 15);
+    EXPECT_EQ(store_->refresh_blocks().value(), geometry.blocks);
+    EXPECT_FALSE(store_->description().empty());
+    EXPECT_GE(store_->capabilities().unmap_granularity_blocks, 1u);
+    const scsi::Identification identity = store_->identification();
+    EXPECT_EQ(identity.serial, store_->identification().serial);
+    EXPECT_EQ(identity.naa, store_->identification().naa);
+    EXPECT_EQ(identity.naa[0] >> 4, 6) << "not an NAA 6h identifier";
+    EXPECT_FALSE(identity.serial.empty());
+    EXPECT_LE(identity.serial.size(), 252u);
+    EXPECT_LE(identity.product.size(), 16u);
+}
+
+// CVE-2014-4027: memory of others must not be read from a new disk.
+TEST_P(BackstoreConformance, AFreshStoreReadsZeros) {
+    expect_zeros(0, (4 << 20) / block());
+    expect_zeros(blocks() - 9, 9);
+}
+
+TEST_P(BackstoreConformance, ReadsWhatWasWritten) {
+    const std::uint64_t counts[] = {1, 2, 7, 8, 255, (1 << 20) / block(), (8 << 20) / block()};
+    for (const std::uint64_t count : counts) {
+        for (const std::uint64_t lba : {std::uint64_t{0}, std::uint64_t{5}, blocks() - count}) {
+            SCOPED_TRACE(fmt::format("LBA {}, {} blocks", lba, count));
+            AlignedBytes data = pattern(count, lba + count);
+            ASSERT_EQ(user_->write(lba, data), StoreStatus::good);
+            expect_pattern(lba, count, lba + count);
+        }
+    }
+}
+
+TEST_P(BackstoreConformance, AWriteChangesNothingElse) {
+    AlignedBytes all = pattern(64, 1);
+    ASSERT_EQ(user_->write(100, all), StoreStatus::good);
+    AlignedBytes one = pattern(3, 2);
+    ASSERT_EQ(user_->write(117, one), StoreStatus::good);
+    std::memcpy(all.data() + 17 * block(), one.data(), one.size());
+    AlignedBytes got = empty(64);
+    ASSERT_EQ(user_->read(100, got), StoreStatus::good);
+    EXPECT_TRUE(got == all);
+    expect_zeros(99, 1);
+    expect_zeros(164, 1);
+}
+
+TEST_P(BackstoreConformance, OneShardReadsWhatAnotherWrote) {
+    AlignedBytes data = pattern(16, 3);
+    ASSERT_EQ(user_->write(40, data, false, 0), StoreStatus::good);
+    AlignedBytes got = empty(16);
+    ASSERT_EQ(user_->read(40, got, 1), StoreStatus::good);
+    EXPECT_TRUE(got == data);
+}
+
+TEST_P(BackstoreConformance, FlushesAndForcesUnitAccess) {
+    AlignedBytes data = pattern(16, 4);
+    EXPECT_EQ(user_->flush(), StoreStatus::good);
+    EXPECT_EQ(user_->write(0, data, true), StoreStatus::good);
+    EXPECT_EQ(user_->write(16, data, false), StoreStatus::good);
+    EXPECT_EQ(user_->flush(1), StoreStatus::good);
+    StoreIo part;
+    part.opcode = StoreOpcode::flush;
+    part.lba = 16;
+    part.blocks = 16;
+    EXPECT_EQ(user_->run(part), StoreStatus::good);
+    expect_pattern(0, 16, 4);
+    expect_pattern(16, 16, 4);
+}
+
+TEST_P(BackstoreConformance, BorrowedMemoryShowsTheDataAndStays) {
+    if (!store_->capabilities().borrows)
+        GTEST_SKIP() << store_->type() << " lends no memory";
+    AlignedBytes data = pattern(40, 5);
+    ASSERT_EQ(user_->write(3, data), StoreStatus::good);
+    StoreIo io;
+    io.lba = 3;
+    io.blocks = 40;
+    io.may_borrow = true;
+    ASSERT_EQ(user_->run(io), StoreStatus::good);
+    ASSERT_GE(io.borrowed_count, 1u);
+    std::vector<std::uint8_t> got;
+    const auto gather = [&] {
+        got.clear();
+        for (std::size_t i = 0; i < io.borrowed_count; ++i) {
+            const auto* from = static_cast<const std::uint8_t*>(io.borrowed[i].iov_base);
+            got.insert(got.end(), from, from + io.borrowed[i].iov_len);
+        }
+    };
+    gather();
+    EXPECT_TRUE(std::ranges::equal(got, data.view()));
+    ASSERT_EQ(user_->unmap(0, 64), StoreStatus::good);
+    (void)store_->resize(blocks() + 4096);
+    (void)store_->resize(8);
+    gather();
+    EXPECT_EQ(got.size(), data.size());
+}
+
+TEST_P(BackstoreConformance, UnmapsWhatItIsAskedToAndNothingElse) {
+    const StoreCapabilities able = store_->capabilities();
+    if (able.unmap != Support::native || !able.unmapped_reads_zeros)
+        GTEST_SKIP() << store_->type() << " does not unmap to zeros here";
+    expect_zeroed_by([&](auto lba, auto count) { return user_->unmap(lba, count); });
+    EXPECT_EQ(user_->unmap(0, blocks()), StoreStatus::good);
+    expect_zeros(0, 4096);
+}
+
+TEST_P(BackstoreConformance, WritesZeroesWhereItIsAskedToAndNowhereElse) {
+    if (store_->capabilities().write_zeroes != Support::native)
+        GTEST_SKIP() << store_->type() << " leaves zeroing to the engine here";
+    for (const bool may_unmap : {false, true})
+        for (const bool fua : {false, true})
+            expect_zeroed_by([&](auto lba, auto count) {
+                return user_->write_zeroes(lba, count, may_unmap, fua);
+            });
+}
+
+TEST_P(BackstoreConformance, ExtentsTellWhereDataIs) {
+    const StoreCapabilities able = store_->capabilities();
+    if (able.extent_status != Support::native)
+        GTEST_SKIP() << store_->type() << " knows no extents here";
+    const std::uint64_t far = (9 << 20) / block() + 1;
+    AlignedBytes data = pattern(3, 6);
+    ASSERT_EQ(user_->write(far, data), StoreStatus::good);
+    ASSERT_EQ(user_->write(blocks() - 3, data), StoreStatus::good);
+    bool seen_unmapped = false;
+    for (std::uint64_t lba = 0; lba < blocks();) {
+        bool mapped = false;
+        std::uint64_t count = 0;
+        ASSERT_EQ(user_->extent(lba, mapped, count), StoreStatus::good);
+        ASSERT_GE(count, 1u);
+        ASSERT_LE(count, blocks() - lba) << "an extent goes beyond the end";
+        if (!mapped) {
+            seen_unmapped = true;
+            const auto outside = [&](std::uint64_t at) { return at < lba || at >= lba + count; };
+            EXPECT_TRUE(outside(far) && outside(far + 2) && outside(blocks() - 1))
+                << "data counts as unmapped";
+            expect_zeros(lba, std::min<std::uint64_t>(count, 64));
+        }
+        lba += count;
+    }
+    EXPECT_TRUE(seen_unmapped);
+    bool mapped = false;
+    std::uint64_t count = 0;
+    ASSERT_EQ(user_->extent(far + 1, mapped, count), StoreStatus::good);
+    EXPECT_TRUE(mapped);
+    EXPECT_GE(count, 2u);
+    if (able.unmap != Support::native)
+        return;
+    ASSERT_EQ(user_->unmap(0, blocks()), StoreStatus::good);
+    ASSERT_EQ(user_->extent(far + 1, mapped, count), StoreStatus::good);
+    EXPECT_FALSE(mapped);
+    EXPECT_EQ(count, blocks() - far - 1);
+}
+
+TEST_P(BackstoreConformance, TakesAHintToPrefetch) {
+    StoreIo io;
+    io.opcode = StoreOpcode::prefetch;
+    io.lba = 5;
+    io.blocks = 100;
+    EXPECT_EQ(user_->run(io), StoreStatus::good);
+}
+
+TEST_P(BackstoreConformance, SwitchesItsCacheOnlyWhereItCan) {
+    const StoreCapabilities before = store_->capabilities();
+    AlignedBytes data = pattern(8, 7);
+    ASSERT_EQ(user_->write(0, data), StoreStatus::good);
+    if (!before.cache_mode_changeable) {
+        EXPECT_FALSE(store_->set_volatile_cache(!before.volatile_cache));
+        return;
+    }
+    for (const bool enabled : {false, true, false}) {
+        ASSERT_TRUE(store_->set_volatile_cache(enabled));
+        EXPECT_EQ(store_->capabilities().volatile_cache, enabled);
+        EXPECT_EQ(user_->write(8, data), StoreStatus::good);
+        EXPECT_EQ(user_->flush(), StoreStatus::good);
+        if (before.unmap == Support::native) {
+            EXPECT_EQ(user_->unmap(64, 64), StoreStatus::good);
+        }
+        expect_pattern(8, 8, 7);
+    }
+}
+
+TEST_P(BackstoreConformance, KeepsItsDataWhenItsSizeChanges) {
+    const std::uint64_t before = blocks();
+    AlignedBytes data = pattern(16, 8);
+    ASSERT_EQ(user_->write(before - 16, data), StoreStatus::good);
+    const auto grown = store_->resize(before + 4096);
+    if (!grown && grown.error().code == ENOTSUP)
+        return;
+    ASSERT_TRUE(grown) << grown.error().message;
+    EXPECT_EQ(blocks(), before + 4096);
+    EXPECT_EQ(store_->refresh_blocks().value(), before + 4096);
+    expect_pattern(before - 16, 16, 8);
+    expect_zeros(before, 4096);
+    AlignedBytes more = pattern(16, 9);
+    ASSERT_EQ(user_->write(blocks() - 16, more), StoreStatus::good);
+    ASSERT_TRUE(store_->resize(before - 8));
+    EXPECT_EQ(blocks(), before - 8);
+    ASSERT_TRUE(store_->resize(before + 4096));
+    expect_pattern(before - 16, 8, 8);
+    expect_zeros(before - 8, 4096 + 8);
+    EXPECT_FALSE(store_->resize(0));
+    EXPECT_FALSE(store_->resize(~std::uint64_t{0}));
+    EXPECT_EQ(blocks(), before + 4096);
+}
+
+namespace {
+
+// Keeps `depth` requests under way on one shard, in a part of the disk of its own, against a model.
+class Load final : public StoreCompletion {
+  public:
+    static constexpr std::size_t depth = 32;
+
+    Load(reactor::Shard& shard, StoreChannel& channel, std::uint32_t block_bytes,
+         std::uint64_t first_lba, unsigned seed, std::size_t requests, bool unmaps)
+        : shard_(shard),
+          channel_(channel),
+          block_bytes_(block_bytes),
+          first_lba_(first_lba),
+          left_(requests),
+          unmaps_(unmaps),
+          random_(seed) {
+        for (std::size_t i = 0; i < depth; ++i)
+            slots_.push_back(std::make_unique<Slot>(slot_blocks * block_bytes));
+    }
+    void start() {
+        for (const auto& slot : slots_)
+            next(*slot);
+    }
+    void wait() { done_.get_future().wait(); }
+    int mistakes = 0;  // read when it is over
+
+    void store_completed(StoreIo& io) noexcept override {
+        if (reactor::Shard::current() != &shard_ || io.status != StoreStatus::good)
+            ++mistakes;
+        for (const auto& slot : slots_) {
+            if (&slot->io != &io)
+                continue;
+            if (io.opcode == StoreOpcode::read && !(slot->buffer == slot->expected))
+                ++mistakes;
+            next(*slot);
+            return;
+        }
+        ++mistakes;
+    }
+
+  private:
+    static constexpr std::uint64_t slot_blocks = 16;
+    struct Slot {
+        explicit Slot(std::size_t size) : buffer(size), expected(size) {}
+        StoreIo io;
+        AlignedBytes buffer;
+        AlignedBytes expected;  // what the disk must hold at this slot's place
+    };
+
+    // A slot's place is its own, so that the model is exact whatever the order.
+    void next(Slot& slot) noexcept {
+        if (left_ == 0) {
+            if (++idle_ == depth)
+                done_.set_value();
+            return;
+        }
+        --left_;
+        std::size_t index = 0;
+        while (slots_[index].get() != &slot)
+            ++index;
+        StoreIo& io = slot.io;
+        io.completion = this;
+        io.lba = first_lba_ + index * slot_blocks;
+        io.blocks = slot_blocks;
+        io.data = slot.buffer.bytes();
+        io.fua = random_() % 8 == 0;
+        const auto dice = random_() % 16;
+        if (dice < 8) {
+            io.opcode = StoreOpcode::write;
+            slot.buffer.pattern(random_());
+            std::memcpy(slot.expected.data(), slot.buffer.data(), slot.buffer.size());
+        } else if (dice < 14) {
+            io.opcode = StoreOpcode::read;
+            io.fua = false;
+        } else if (dice < 15 && unmaps_) {
+            io.opcode = StoreOpcode::unmap;
+            io.fua = false;
+            std::memset(slot.expected.data(), 0, slot.expected.size());
+        } else {
+            io.opcode = StoreOpcode::flush;
+            io.blocks = 0;
+        }
+        channel_.submit(io);
+    }
+
+    reactor::Shard& shard_;
+    StoreChannel& channel_;
+    std::uint32_t block_bytes_;
+    std::uint64_t first_lba_;
+    std::size_t left_;
+    bool unmaps_;
+    std::size_t idle_ = 0;
+    std::mt19937_64 random_;
+    std::vector<std::unique_ptr<Slot>> slots_;
+    std::promise<void> done_;
+};
+
+}  // namespace
+
+TEST_P(BackstoreConformance, ManyRequestsOnTwoShardsMatchAModel) {
+    const StoreCapabilities able = store_->capabilities();
+    const bool unmaps = able.unmap == Support::native && able.unmapped_reads_zeros;
+    std::vector<std::unique_ptr<Load>> loads;
+    for (unsigned shard = 0; shard < 2; ++shard) {
+        loads.push_back(std::make_unique<Load>(reactor_->shard(shard), user_->channel(shard),
+                                               block(), shard * 1024, shard + 1, 1000, unmaps));
+        reactor_->on(shard, [&] { loads.back()->start(); });
+    }
+    for (unsigned shard = 0; shard < 2; ++shard) {
+        loads[shard]->wait();
+        reactor_->on(shard, [] {});
+        EXPECT_EQ(loads[shard]->mistakes, 0);
+    }
+}
+
+TEST_P(BackstoreConformance, OverlappingWritesOfTwoShardsLeaveOneOfThem) {
+    AlignedBytes ones = empty(64, 1);
+    AlignedBytes twos = empty(64, 2);
+    for (int round = 0; round < 20; ++round) {
+        std::thread other([&] { EXPECT_EQ(user_->write(0, twos, false, 1), StoreStatus::good); });
+        StoreIo io;
+        io.opcode = StoreOpcode::write;
+        io.blocks = 64;
+        io.data = ones.bytes();
+        EXPECT_EQ(user_->run(io, 0), StoreStatus::good);
+        other.join();
+        AlignedBytes got = empty(64);
+        ASSERT_EQ(user_->read(0, got), StoreStatus::good);
+        for (const std::uint8_t byte : got.view())
+            ASSERT_TRUE(byte == 1 || byte == 2);
+    }
+}
+
+TEST_P(BackstoreConformance, ACanceledRequestCompletesOnce) {
+    AlignedBytes data = pattern(64, 10);
+    for (int round = 0; round < 50; ++round) {
+        Waiter waiter(reactor_->shard(0));
+        StoreIo io;
+        io.opcode = round % 3 == 0 ? StoreOpcode::flush : StoreOpcode::write;
+        io.blocks = 64;
+        io.data = data.bytes();
+        io.fua = round % 2 == 0;
+        io.completion = &waiter;
+        reactor_->on(0, [&] {
+            user_->channel().submit(io);
+            user_->channel().cancel(io);
+        });
+        waiter.wait();
+        reactor_->on(0, [] {});
+        EXPECT_TRUE(io.status == StoreStatus::good || io.status == StoreStatus::canceled);
+    }
+    ASSERT_EQ(user_->write(0, data), StoreStatus::good);
+    expect_pattern(0, 64, 10);
+}
+
+}  // namespace olio::target::testing
