@@ -1,0 +1,166 @@
+#include "oliod/disk_spec.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "base/size_text.h"
+
+namespace olio::oliod {
+namespace {
+
+constexpr std::string_view ram_prefix = "ram:";
+constexpr std::size_t longest_serial = 252;  // fits the Device Identification page, SPC-5 7.7.6
+
+struct Field {
+    std::string text;
+    // Whether an option came from the defaults, which give way silently.
+    bool is_default = false;
+};
+
+struct OptionRow {
+    std::string_view name;
+    std::string_view value;  // what it takes, for messages; empty: nothing
+    bool for_ram;
+    Result<void> (*set)(DiskSpec&, std::string_view value);
+};
+
+Result<void> set_size(DiskSpec& spec, std::string_view value) {
+    const auto size = parse_size(value);
+    if (!size)
+        return std::unexpected(size.error());
+    spec.size_bytes = *size;
+    return {};
+}
+
+Result<void> set_block_size(DiskSpec& spec, std::string_view value) {
+    const auto size = parse_size(value);
+    if (!size || (*size != 512 && *size != 4096))
+        return fail(EINVAL, fmt::format("block size '{}' is not 512 or 4096", value));
+    spec.block_bytes = static_cast<std::uint32_t>(*size);
+    return {};
+}
+
+Result<void> set_serial(DiskSpec& spec, std::string_view value) {
+    const auto printable = [](char c) { return c > ' ' && c < 0x7F; };
+    if (value.empty() || value.size() > longest_serial || !std::ranges::all_of(value, printable))
+        return fail(EINVAL, fmt::format("serial number '{}' must be 1 to {} ASCII characters "
+                                        "without spaces",
+                                        value, longest_serial));
+    spec.serial = value;
+    return {};
+}
+
+template <bool DiskSpec::* Flag>
+Result<void> set_flag(DiskSpec& spec, std::string_view) {
+    spec.*Flag = true;
+    return {};
+}
+
+constexpr std::array<OptionRow, 7> option_rows{{
+    {"size", "SIZE", false, set_size},
+    {"block-size", "512|4096", true, set_block_size},
+    {"direct", "", false, set_flag<&DiskSpec::direct>},
+    {"write-through", "", false, set_flag<&DiskSpec::write_through>},
+    {"read-only", "", true, set_flag<&DiskSpec::read_only>},
+    {"preallocate", "", true, set_flag<&DiskSpec::preallocate>},
+    {"serial", "TEXT", true, set_serial},
+}};
+
+std::string option_names() {
+    std::string names;
+    for (const OptionRow& row : option_rows) {
+        if (!names.empty())
+            names += ", ";
+        names += row.name;
+        if (!row.value.empty())
+            names += fmt::format("={}", row.value);
+    }
+    return names;
+}
+
+// Cuts at commas; two in a row are one that belongs to the text.
+std::vector<Field> split(std::string_view text, bool is_default) {
+    std::vector<Field> fields{{.text = {}, .is_default = is_default}};
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != ',') {
+            fields.back().text += text[i];
+        } else if (i + 1 < text.size() && text[i + 1] == ',') {
+            fields.back().text += ',';
+            ++i;
+        } else {
+            fields.push_back({.text = {}, .is_default = is_default});
+        }
+    }
+    return fields;
+}
+
+Result<void> apply(DiskSpec& spec, std::string_view disk, std::span<const Field> options) {
+    std::array<bool, option_rows.size()> given{};
+    for (const Field& field : options) {
+        const std::string_view text = field.text;
+        const std::size_t equals = text.find('=');
+        const std::string_view name = text.substr(0, equals);
+        const auto row = std::ranges::find(option_rows, name, &OptionRow::name);
+        if (row == option_rows.end())
+            return fail(EINVAL, fmt::format("disk '{}': there is no option '{}'; there are {}. (A "
+                                            "comma in a path is written twice.)",
+                                            disk, name, option_names()));
+        const bool has_value = equals != std::string_view::npos;
+        if (has_value == row->value.empty())
+            return fail(EINVAL,
+                        fmt::format("disk '{}': option '{}' takes {}", disk, name,
+                                    has_value ? "no value"
+                                              : fmt::format("a value: {}={}", name, row->value)));
+        bool& seen = given[static_cast<std::size_t>(row - option_rows.begin())];
+        const bool applies = row->for_ram || !spec.ram;
+        if (field.is_default && (seen || !applies))
+            continue;
+        if (!applies)
+            return fail(EINVAL, fmt::format("disk '{}': option '{}' does not apply to RAM{}", disk,
+                                            name, name == "size" ? "; write ram:SIZE" : ""));
+        if (seen)
+            return fail(EINVAL, fmt::format("disk '{}': option '{}' is given twice", disk, name));
+        seen = true;
+        const auto set = row->set(spec, has_value ? text.substr(equals + 1) : std::string_view{});
+        if (!set)
+            return fail(EINVAL, fmt::format("disk '{}': {}", disk, set.error().message));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<DiskSpec> parse_disk_spec(std::string_view text, std::string_view defaults,
+                                 const std::string& folder) {
+    const std::vector<Field> fields = split(text, false);
+    const std::string& disk = fields.front().text;
+    DiskSpec spec;
+    if (disk.starts_with(ram_prefix)) {
+        spec.ram = true;
+        if (const auto set = set_size(spec, disk.substr(ram_prefix.size())); !set)
+            return fail(EINVAL, fmt::format("disk '{}': {}", disk, set.error().message));
+    } else if (disk.empty()) {
+        return fail(EINVAL, fmt::format("disk '{}' names no path; write PATH or ram:SIZE", text));
+    } else {
+        spec.path = (std::filesystem::path(folder) / disk).lexically_normal().string();
+    }
+    std::vector<Field> options(fields.begin() + 1, fields.end());
+    if (!defaults.empty())
+        for (Field& field : split(defaults, true))
+            options.push_back(std::move(field));
+    OLIO_TRY(apply(spec, disk, options));
+    const std::uint32_t block_bytes = spec.block_bytes.value_or(512);
+    if (spec.size_bytes && *spec.size_bytes % block_bytes != 0)
+        return fail(EINVAL, fmt::format("disk '{}': a size of {} bytes is not a whole number of "
+                                        "blocks of {} bytes",
+                                        disk, *spec.size_bytes, block_bytes));
+    return spec;
+}
+
+}  // namespace olio::oliod

@@ -1,0 +1,37 @@
+// The daemon's command line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "oliod/access_policy.h"
+#include "oliod/disk_spec.h"
+#include "oliod/exit_status.h"
+#include "reactor/reactor.h"
+
+namespace olio::oliod {
+
+struct Options {
+    std::vector<DiskSpec> disks;  // LUN 0, 1, 2 …
+    std::vector<reactor::Endpoint> listen;
+    std::string target_name;
+    AccessPolicy access;
+    reactor::Backend reactor = reactor::Backend::automatic;
+    unsigned shards = 1;
+    std::string control_path;
+    bool default_control_path = true;
+    log::Level log_level = log::Level::info;
+    unsigned grace_seconds = 5;  // for hosts to log out at the end
+};
+
+// Reads the command line and the environment (OLIO_CHAP, OLIO_MUTUAL_CHAP). Prints help, the
+// version or what is wrong; then there are no options, but an exit status.
+struct ParsedOptions {
+    std::optional<Options> options;
+    ExitStatus status = ExitStatus::success;
+};
+[[nodiscard]] ParsedOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace olio::oliod
