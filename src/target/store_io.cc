@@ -2,6 +2,8 @@
 
 namespace olio::target {
 
-void StoreIo::Step::on_complete(std::int64_t result) noexcept { io.channel->stepped(io, result); }
+void StoreIo::Step::on_complete(std::int64_t result) noexcept {
+    io.channel->stepped(io, result);
+}
 
 }  // namespace olio::target

@@ -1,0 +1,683 @@
+#include "target/device_server.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/limits.h"
+
+namespace olio::target {
+
+using scsi::DataDirection;
+using scsi::LogicalUnitState;
+using scsi::MediumAccess;
+using scsi::SenseData;
+using scsi::Status;
+namespace sense = scsi::sense;
+
+void Command::Waiter::buffer_available(reactor::Buffer buffer) noexcept {
+    DeviceServer::buffer_available(command, std::move(buffer));
+}
+
+void Command::Continuation::run() noexcept {
+    DeviceServer::resume_later(command);
+}
+
+void Command::store_completed(StoreIo&) noexcept {
+    DeviceServer::store_completed(*this);
+}
+
+namespace {
+
+[[nodiscard]] const ITNexusImpl& impl(const Command& command) noexcept {
+    return static_cast<const ITNexusImpl&>(command.nexus());
+}
+
+// More commands than a nexus may have, and those whose answers are still under way.
+constexpr std::size_t task_set_full_commands = 2 * std::size_t{limits::commands_per_nexus};
+
+}  // namespace
+
+// --- Arrival ---
+
+void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
+    const bool repeated = nexus.find_tag(command.tag) != nullptr;
+    command.row_ = nullptr;
+    command.place_ = Command::Place::outside;
+    command.access_ = MediumAccess::none;
+    command.phase_ = 0;
+    command.fua_ = false;
+    command.data_received_ = false;
+    command.transfer_bytes_ = 0;
+    command.buffer_bytes_ = 0;
+    command.first_block_ = 0;
+    command.end_block_ = 0;
+    command.done_blocks_ = 0;
+    command.cursor_ = 0;
+    command.data_out = {};
+    command.status = Status::good;
+    command.residual_bytes = 0;
+    command.sense_bytes_ = 0;
+    command.data_in_count_ = 0;
+
+    ITLNexus* const itl = nexus.find(command.lun);
+    command.itl_ = itl;
+    command.unit_ = nullptr;
+    if (itl != nullptr) [[likely]] {
+        LogicalUnitView& view = itl->view();
+        command.unit_ = &view;
+        ++itl->commands;
+        ++view.traffic.in_flight;
+        view.add(command);
+    }
+    nexus.enlist_tag(command);
+    if (nexus.closing()) [[unlikely]] {
+        command.stage_ = CommandStage::discarding;
+        nexus.services().discard(command);
+        return;
+    }
+    if (repeated && overlapped(command)) [[unlikely]]
+        return;
+    if (nexus.commands() > task_set_full_commands) [[unlikely]] {
+        refuse_with_status(command, Status::task_set_full);
+        return;
+    }
+    if (!admit(command))
+        return;
+    if (itl != nullptr) [[likely]]
+        itl->tasks.enter(command);
+    advance(command);
+}
+
+// SAM-5 5.11: a tag that is in use aborts every command of the nexus in that task set.
+bool DeviceServer::overlapped(Command& command) noexcept {
+    ITNexusImpl& nexus = static_cast<ITNexusImpl&>(*command.nexus_);
+    command.stage_ = CommandStage::completing;  // not itself
+    Marked marked;
+    for (Command& other : nexus.all_commands())
+        if (other.itl_ == command.itl_)
+            mark(marked, other, AbortMode::silent, nullptr, false);
+    abort_marked(marked);
+    refuse(command, scsi::make_sense(sense::overlapped_commands_attempted));
+    return true;
+}
+
+bool DeviceServer::admit(Command& command) noexcept {
+    const auto found = scsi::find_row(command.cdb);
+    // 1. The LUN. Without a logical unit only those work that ask what there is (SPC-5 6.6.1).
+    if (command.unit_ == nullptr &&
+        (!found || (*found)->unit_attention == scsi::UnitAttentionPolicy::report)) {
+        refuse(command, scsi::make_sense(sense::logical_unit_not_supported));
+        return false;
+    }
+    // 2. The command row, and whether this logical unit has the command.
+    if (!found) [[unlikely]] {
+        refuse(command, found.error());
+        return false;
+    }
+    const scsi::CommandRow& row = **found;
+    command.row_ = &row;
+    // 3. The CDB usage mask.
+    if (const auto usage = scsi::check_usage(row, command.cdb); !usage) [[unlikely]] {
+        refuse(command, usage.error());
+        return false;
+    }
+    if (command.attribute == scsi::TaskAttribute::aca) [[unlikely]] {
+        // SAM-5 8.6.5: there is no ACA condition that it could belong to.
+        refuse(command, scsi::make_sense(sense::invalid_message_error));
+        return false;
+    }
+    command.decoded_ = scsi::decode(row, command.cdb);
+    command.handler_ = &handler_of(row.operation);
+    if (command.unit_ != nullptr && !check_unit(command, *command.unit_))
+        return false;
+    return command.handler_->prepare(command) && check_lengths(command);
+}
+
+bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept {
+    const scsi::CommandRow& row = *command.row_;
+    const LogicalUnitState& state = view.state();
+    ++view.counters[scsi::row_index(row)].commands;
+    if (const auto supported = scsi::check_supported(row, state); !supported) [[unlikely]] {
+        refuse(command, supported.error());
+        return false;
+    }
+    // 4. Unit attention.
+    if (row.unit_attention == scsi::UnitAttentionPolicy::report &&
+        !command.itl_->attentions.empty()) [[unlikely]] {
+        refuse(command, scsi::sense_of(*command.itl_->attentions.take()));
+        return false;
+    }
+    // 5. Access state: every port is active/optimized, so row.access_states lets all pass.
+    // 6. Write protection.
+    if (row.medium == MediumAccess::writes) {
+        if (state.write_protected || command.itl_->write_protected) [[unlikely]] {
+            refuse(command, scsi::make_sense(sense::write_protected));
+            return false;
+        }
+        if (state.mode_pages.software_write_protect) [[unlikely]] {
+            refuse(command, scsi::make_sense(sense::logical_unit_software_write_protected));
+            return false;
+        }
+    }
+    // 7. Reservation (SPC-2 5.5.1).
+    const scsi::NexusId holder = state.reservations.reserved_by;
+    if (holder != 0 && holder != command.nexus_->id() &&
+        (row.reservation == scsi::ReservationClass::reads ||
+         row.reservation == scsi::ReservationClass::writes)) [[unlikely]] {
+        refuse_with_status(command, Status::reservation_conflict);
+        return false;
+    }
+    // 8. Medium and capacity.
+    if (row.medium == MediumAccess::none && row.operation != scsi::Operation::test_unit_ready)
+        return true;
+    return check_medium(command, view);
+}
+
+bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) noexcept {
+    const scsi::CommandRow& row = *command.row_;
+    const LogicalUnitState& state = view.state();
+    if (!state.medium_present) [[unlikely]] {
+        refuse(command, scsi::make_sense(sense::medium_not_present));
+        return false;
+    }
+    if (state.stopped) [[unlikely]] {
+        refuse(command, scsi::make_sense(sense::initializing_command_required));
+        return false;
+    }
+    if (row.lba.bytes == 0)
+        return true;
+    const std::uint64_t capacity = state.geometry.blocks;
+    const std::uint64_t lba = command.decoded_.lba;
+    const std::uint64_t blocks = command.decoded_.blocks;
+    if (lba >= capacity || blocks > capacity - lba) [[unlikely]] {
+        refuse(command, scsi::make_sense(sense::logical_block_address_out_of_range));
+        return false;
+    }
+    std::uint64_t limit = 0;
+    switch (row.limit) {
+        case scsi::LengthLimit::none:
+            break;
+        case scsi::LengthLimit::transfer:
+            limit = state.maximum_transfer_blocks;
+            break;
+        case scsi::LengthLimit::transfer_if_compared:
+            limit = (command.cdb[1] & 0x06) == 0x02 ? state.maximum_transfer_blocks : 0;
+            break;
+        case scsi::LengthLimit::compare_and_write:
+            limit = state.maximum_compare_and_write_blocks;
+            break;
+        case scsi::LengthLimit::write_same:
+            limit = state.provisioning.maximum_write_same_blocks;
+            if (blocks == 0)
+                limit = 0;
+            break;
+    }
+    const bool none_is_wrong = row.limit == scsi::LengthLimit::write_same;  // WSNZ = 1
+    if ((limit != 0 && blocks > limit) || (none_is_wrong && blocks == 0)) [[unlikely]] {
+        refuse(command, scsi::invalid_field_in_cdb(row.transfer_blocks.byte));
+        return false;
+    }
+    return true;
+}
+
+// What the host said that it moves, against what the CDB moves. Too much is cut. Too little of
+// data-in is cut as well; but data-out that is not all there must not change the medium (RFC
+// 7143 11.4.5, FCP-4 9.4.2).
+bool DeviceServer::check_lengths(Command& command) noexcept {
+    const std::uint64_t bytes = command.transfer_bytes_;
+    if (bytes == 0)
+        return true;
+    if (bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
+        refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
+        return false;
+    }
+    const bool out = command.row_->direction == DataDirection::out;
+    const std::uint64_t expected =
+        out ? command.expected_data_out_bytes : command.expected_data_in_bytes;
+    const std::uint64_t wrong_way =
+        out ? command.expected_data_in_bytes : command.expected_data_out_bytes;
+    if (out ? expected >= bytes : expected != 0 || wrong_way == 0) [[likely]]
+        return true;
+    SenseData data =
+        scsi::illegal_request(sense::invalid_field_in_command_information_unit.additional);
+    command.residual_bytes = static_cast<std::int64_t>(expected) - static_cast<std::int64_t>(bytes);
+    encode(command, Status::check_condition, data);
+    respond(command);
+    return false;
+}
+
+// --- Data-out, order, fences ---
+
+void DeviceServer::advance(Command& command) noexcept {
+    if (command.transfer_bytes_ == 0 || command.row_->direction != DataDirection::out ||
+        command.data_received_) {
+        proceed(command);
+        return;
+    }
+    if (command.place_ == Command::Place::dormant) {
+        const reactor::BufferPool& pool = impl(command).shard().buffers();
+        // One that waits for its turn holds no memory that an older one may need; data that come
+        // unasked must be taken at once, so they get at most half of it.
+        if (!command.unsolicited_data) {
+            command.stage_ = CommandStage::dormant;
+            return;
+        }
+        if (pool.bytes_in_use() > pool.limit_bytes() / 2) {
+            refuse_with_status(command, Status::busy);
+            return;
+        }
+    }
+    start_data_out(command);
+}
+
+void DeviceServer::start_data_out(Command& command) noexcept {
+    if (!command.buffer_) {
+        const std::size_t bytes = std::max(command.buffer_bytes_, command.transfer_bytes_);
+        if (!obtain_buffer(command, bytes))
+            return;
+    }
+    command.stage_ = CommandStage::awaiting_data_out;
+    command.data_out = command.buffer_.bytes(command.transfer_bytes_);
+    impl(command).services().receive_data_out(command);
+}
+
+// False: the command waits for memory, or has been answered.
+bool DeviceServer::obtain_buffer(Command& command, std::size_t bytes) noexcept {
+    if (command.buffer_)
+        return true;
+    reactor::BufferPool& pool = impl(command).shard().buffers();
+    const std::size_t rounded = std::bit_ceil(std::max(bytes, reactor::BufferPool::smallest_bytes));
+    if (rounded > reactor::BufferPool::largest_bytes || rounded > pool.limit_bytes()) [[unlikely]] {
+        refuse(command, scsi::make_sense(sense::insufficient_resources));
+        return false;
+    }
+    command.buffer_ = pool.acquire(bytes);
+    if (command.buffer_) [[likely]]
+        return true;
+    if (command.unsolicited_data && !command.data_received_ && command.transfer_bytes_ != 0) {
+        refuse_with_status(command, Status::busy);
+        return false;
+    }
+    command.stage_ = CommandStage::awaiting_buffer;
+    pool.wait(command.waiter_, bytes);
+    return false;
+}
+
+void DeviceServer::buffer_available(Command& command, reactor::Buffer buffer) noexcept {
+    command.buffer_ = std::move(buffer);
+    advance(command);
+}
+
+void DeviceServer::data_out_received(Command& command) noexcept {
+    OLIO_ASSERT(command.stage_ == CommandStage::awaiting_data_out,
+                "data-out comes after receive_data_out");
+    command.data_received_ = true;
+    if (command.handler_->parse != nullptr && !command.handler_->parse(command))
+        return;
+    proceed(command);
+}
+
+void DeviceServer::data_out_failed(Command& command, scsi::AdditionalSense additional) noexcept {
+    OLIO_ASSERT(command.stage_ == CommandStage::awaiting_data_out,
+                "data-out comes after receive_data_out");
+    refuse(command, scsi::make_sense({scsi::SenseKey::aborted_command, additional}));
+}
+
+void DeviceServer::transfer_terminated(Command& command) noexcept {
+    OLIO_ASSERT(command.stage_ == CommandStage::terminating,
+                "a transfer ends after terminate_transfer");
+    end_aborted(command);
+}
+
+void DeviceServer::proceed(Command& command) noexcept {
+    if (command.place_ == Command::Place::dormant) [[unlikely]] {
+        command.stage_ = CommandStage::dormant;
+        return;
+    }
+    if (command.access_ != MediumAccess::none) [[likely]] {
+        // The medium may have shrunk while the command waited.
+        if (command.end_block_ > command.unit_->state().geometry.blocks) [[unlikely]] {
+            refuse(command, scsi::make_sense(sense::logical_block_address_out_of_range));
+            return;
+        }
+        if (command.unit_->must_wait(command)) [[unlikely]] {
+            command.stage_ = CommandStage::fenced;
+            command.unit_->wait_for_fence(command);
+            return;
+        }
+    }
+    command.stage_ = CommandStage::executing;
+    drive(command, command.handler_->execute(command));
+}
+
+// --- The store ---
+
+void DeviceServer::drive(Command& command, Step step) noexcept {
+    for (unsigned inside = 0; step == Step::submit; ++inside) {
+        if (inside == inside_completions) {
+            impl(command).shard().defer(command.continuation_);
+            return;
+        }
+        command.completed_inside_ = false;
+        command.submitting_ = true;
+        command.store_active_ = true;
+        command.unit_->channel().submit(command.io_);
+        command.submitting_ = false;
+        if (!command.completed_inside_)
+            return;
+        step = after_store(command);
+    }
+}
+
+void DeviceServer::store_completed(Command& command) noexcept {
+    command.store_active_ = false;
+    if (command.submitting_) {
+        command.completed_inside_ = true;
+        return;
+    }
+    drive(command, after_store(command));
+}
+
+Step DeviceServer::after_store(Command& command) noexcept {
+    if (command.abort_) [[unlikely]] {
+        end_aborted(command);
+        return Step::waiting;
+    }
+    if (command.io_.status != StoreStatus::good) [[unlikely]] {
+        store_failed(command);
+        return Step::waiting;
+    }
+    return command.handler_->resume(command);
+}
+
+void DeviceServer::resume_later(Command& command) noexcept {
+    if (command.abort_)
+        end_aborted(command);
+    else
+        drive(command, Step::submit);
+}
+
+void DeviceServer::store_failed(Command& command) noexcept {
+    const StoreIo& io = command.io_;
+    const bool read = io.opcode == StoreOpcode::read || io.opcode == StoreOpcode::prefetch ||
+                      io.opcode == StoreOpcode::extent_status;
+    SenseData data = scsi::make_sense(sense::internal_target_failure);
+    switch (io.status) {
+        case StoreStatus::medium_error:
+            data = scsi::make_sense_at(read ? sense::unrecovered_read_error : sense::write_error,
+                                       io.error_lba);
+            break;
+        case StoreStatus::no_space:
+            data = scsi::make_sense(sense::space_allocation_failed);
+            break;
+        case StoreStatus::write_protected:
+            data = scsi::make_sense(sense::write_protected);
+            break;
+        case StoreStatus::not_ready:
+            data = scsi::make_sense(sense::medium_not_present);
+            // Until a rescan finds it again, commands fail without asking the store.
+            command.unit_->unit().change_state(
+                [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+                    StateEffects effects;
+                    effects.changed = std::exchange(state.medium_present, false);
+                    return effects;
+                },
+                [](const std::expected<void, Refusal>&) {});
+            break;
+        case StoreStatus::good:
+        case StoreStatus::canceled:
+        case StoreStatus::internal_error:
+            break;
+    }
+    refuse(command, data);
+}
+
+void DeviceServer::ask_store(Command& command, StoreOpcode opcode, std::uint64_t lba,
+                             std::uint64_t blocks, MutableBytes data) noexcept {
+    StoreIo& io = command.io_;
+    io.opcode = opcode;
+    io.fua = false;
+    io.may_unmap = false;
+    io.may_borrow = false;
+    io.lba = lba;
+    io.blocks = blocks;
+    io.data = data;
+    io.completion = &command;
+    io.status = StoreStatus::good;
+    io.borrowed_count = 0;
+    io.progress = 0;
+    io.phase = 0;
+    command.step_blocks_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks, ~0u));
+}
+
+std::uint32_t DeviceServer::maximum_step_blocks(const Command& command) noexcept {
+    const std::uint32_t bytes = command.unit_->capabilities().maximum_io_bytes;
+    if (bytes == 0) [[likely]]
+        return ~0u;
+    return std::max(bytes / command.unit_->block_bytes(), 1u);
+}
+
+bool DeviceServer::write_must_be_durable(const Command& command) noexcept {
+    const LogicalUnitView& view = *command.unit_;
+    return command.fua_ ||
+           (view.capabilities().volatile_cache && !view.state().mode_pages.write_cache_enabled);
+}
+
+void DeviceServer::change_state(Command& command, LogicalUnitImpl::Change change) {
+    command.home_active_ = true;
+    command.unit_->unit().change_state(std::move(change),
+                                       [&command](const std::expected<void, Refusal>& changed) {
+                                           command.home_active_ = false;
+                                           if (command.abort_)
+                                               end_aborted(command);
+                                           else if (changed)
+                                               succeed(command);
+                                           else
+                                               refuse(command, changed.error());
+                                       });
+}
+
+scsi::Request DeviceServer::request_of(const Command& command, const LogicalUnitState* state,
+                                       const scsi::NexusState& nexus) noexcept {
+    return {*command.row_, command.cdb, command.decoded_, state, nexus};
+}
+
+// --- Answers ---
+
+// Neither the store nor the home shard works for it any more.
+void DeviceServer::leave_medium(Command& command) noexcept {
+    LogicalUnitView* const view = command.unit_;
+    if (view == nullptr)
+        return;
+    if (command.fence_ != 0) [[unlikely]]
+        view->unit().lower_fence(std::exchange(command.fence_, 0));
+    view->command_left();
+}
+
+void DeviceServer::respond(Command& command) noexcept {
+    if (command.abort_) [[unlikely]] {
+        end_aborted(command);
+        return;
+    }
+    command.stage_ = CommandStage::completing;
+    if (command.status != Status::good && command.status != Status::condition_met &&
+        command.unit_ != nullptr && command.row_ != nullptr)
+        ++command.unit_->counters[scsi::row_index(*command.row_)].errors;
+    leave_medium(command);
+    impl(command).services().complete(command);
+}
+
+void DeviceServer::encode(Command& command, Status status, const SenseData& data) noexcept {
+    command.status = status;
+    command.data_in_count_ = 0;
+    const bool descriptor =
+        command.unit_ != nullptr && command.unit_->state().mode_pages.descriptor_sense;
+    if (status == Status::check_condition)
+        command.sense_bytes_ = data.encode(
+            descriptor ? scsi::SenseFormat::descriptor : scsi::SenseFormat::fixed, command.sense_);
+}
+
+// What was expected and not moved. Data-out has been moved when it has been received.
+void DeviceServer::set_residual(Command& command, std::uint64_t moved) noexcept {
+    command.residual_bytes =
+        static_cast<std::int64_t>(std::uint64_t{command.expected_data_in_bytes} +
+                                  command.expected_data_out_bytes) -
+        static_cast<std::int64_t>(moved);
+}
+
+Step DeviceServer::succeed(Command& command) noexcept {
+    set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
+    respond(command);
+    return Step::waiting;
+}
+
+Step DeviceServer::condition_met(Command& command) noexcept {
+    command.status = Status::condition_met;
+    return succeed(command);
+}
+
+Step DeviceServer::succeed_with_data(Command& command, std::uint64_t available_bytes) noexcept {
+    set_residual(command, available_bytes);
+    std::uint64_t room = std::min<std::uint64_t>(available_bytes, command.expected_data_in_bytes);
+    std::size_t pieces = 0;
+    while (pieces < command.data_in_count_ && room != 0) {
+        iovec& piece = command.data_in_[pieces++];
+        piece.iov_len = static_cast<std::size_t>(std::min<std::uint64_t>(piece.iov_len, room));
+        room -= piece.iov_len;
+    }
+    command.data_in_count_ = pieces;
+    respond(command);
+    return Step::waiting;
+}
+
+Step DeviceServer::refuse(Command& command, const SenseData& data) noexcept {
+    encode(command, Status::check_condition, data);
+    set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
+    respond(command);
+    return Step::waiting;
+}
+
+Step DeviceServer::refuse(Command& command, const Refusal& refusal) noexcept {
+    if (refusal.status == Status::check_condition)
+        return refuse(command, refusal.sense);
+    return refuse_with_status(command, refusal.status);
+}
+
+Step DeviceServer::refuse_with_status(Command& command, Status status) noexcept {
+    encode(command, status, {});
+    set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
+    respond(command);
+    return Step::waiting;
+}
+
+// --- Aborts ---
+
+void DeviceServer::mark(Marked& marked, Command& command, AbortMode mode, const Ticket& ticket,
+                        bool transfers) {
+    const CommandStage stage = command.stage_;
+    if (stage == CommandStage::idle || stage == CommandStage::completing ||
+        stage == CommandStage::discarding)
+        return;  // it has been answered
+    const bool first = command.abort_ == nullptr;
+    if (first) {
+        command.abort_ = std::make_shared<AbortRecord>();
+        command.abort_->mode = mode;
+        marked.push_back(command);
+        if (command.place_ == Command::Place::dormant)
+            command.itl_->tasks.withdraw(command);
+    } else if (mode == AbortMode::silent) {
+        command.abort_->mode = mode;
+    }
+    if (ticket == nullptr)
+        return;
+    AbortRecord& record = *command.abort_;
+    const bool transferring =
+        stage == CommandStage::awaiting_data_out || stage == CommandStage::terminating;
+    if (stage == CommandStage::executing) {
+        if (command.home_active_)
+            record.until_finished.push_back(ticket);
+        else if (command.store_active_ && command.access_ == MediumAccess::writes &&
+                 record.fence == 0)
+            record.until_fenced.push_back(ticket);
+        // Else it cannot reach the medium, or COMPARE AND WRITE has its own fence around it.
+    } else if (!transferring || transfers) {
+        record.until_finished.push_back(ticket);
+    }
+}
+
+void DeviceServer::abort_marked(Marked& marked) noexcept {
+    while (Command* command = marked.pop_front())
+        abort(*command);
+}
+
+void DeviceServer::abort(Command& command) noexcept {
+    switch (command.stage_) {
+        case CommandStage::awaiting_buffer:
+            impl(command).shard().buffers().cancel(command.waiter_);
+            end_aborted(command);
+            return;
+        case CommandStage::dormant:
+        case CommandStage::fenced:
+            command.wait_hook_.unlink();
+            end_aborted(command);
+            return;
+        case CommandStage::awaiting_data_out:
+            command.stage_ = CommandStage::terminating;
+            impl(command).services().terminate_transfer(command);
+            return;
+        case CommandStage::executing:
+            if (!command.store_active_)
+                return;  // the home shard, a fence or its continuation comes back to it
+            if (command.access_ == MediumAccess::writes)
+                fence_orphan(command);
+            command.unit_->channel().cancel(command.io_);
+            return;
+        case CommandStage::idle:
+        case CommandStage::completing:
+        case CommandStage::terminating:
+        case CommandStage::discarding:
+        case CommandStage::count:
+            return;
+    }
+}
+
+// The store has the write and may do it at any time from now on: newer ones must not come before
+// it.
+void DeviceServer::fence_orphan(Command& command) {
+    const std::shared_ptr<AbortRecord> record = command.abort_;
+    if (std::exchange(record->fence_asked, true))
+        return;
+    LogicalUnitImpl& unit = command.unit_->unit();
+    record->unit = unit.shared_from_this();
+    unit.raise_fence({{command.first_block_, command.end_block_}, FenceKind::orphan},
+                     [record](FenceId fence) {
+                         record->fence = fence;
+                         if (record->ended)
+                             record->unit->lower_fence(fence);
+                         const auto tickets = std::exchange(record->until_fenced, {});
+                     });
+}
+
+void DeviceServer::end_aborted(Command& command) noexcept {
+    const std::shared_ptr<AbortRecord> record = std::move(command.abort_);
+    command.abort_ = nullptr;
+    const bool respond_to_host = record->mode == AbortMode::task_aborted;
+    command.stage_ = respond_to_host ? CommandStage::completing : CommandStage::discarding;
+    leave_medium(command);
+    record->ended = true;
+    if (record->fence != 0)
+        record->unit->lower_fence(record->fence);
+    TransportServices& services = impl(command).services();
+    if (respond_to_host) {
+        encode(command, Status::task_aborted, {});
+        set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
+        services.complete(command);
+    } else {
+        services.discard(command);
+    }
+    // Now those who waited for it may answer.
+    const auto fenced = std::exchange(record->until_fenced, {});
+    const auto finished = std::exchange(record->until_finished, {});
+}
+
+}  // namespace olio::target

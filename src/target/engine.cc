@@ -1,0 +1,150 @@
+#include "target/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <limits>
+
+#include "base/log.h"
+#include "target/it_nexus_impl.h"
+#include "target/logical_unit.h"
+
+namespace olio::target {
+
+namespace {
+
+// 64 well mixed bits of a text (FNV-1a, then the finish of SplitMix64). Not for secrets.
+std::uint64_t digest(std::string_view text, std::uint64_t start) noexcept {
+    std::uint64_t value = 0xCBF29CE484222325ull ^ start;
+    for (const char c : text)
+        value = (value ^ static_cast<std::uint8_t>(c)) * 0x100000001B3ull;
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9ull;
+    value = (value ^ value >> 27) * 0x94D049BB133111EBull;
+    return value ^ value >> 31;
+}
+
+// What neither the configuration nor the backing store gave. The NAA designator follows from all of
+// the serial number, so that near-equal serial numbers do not meet in one.
+void complete_identification(scsi::Identification& identification, const std::string& name,
+                             const std::string& description) {
+    if (identification.serial.empty())
+        identification.serial = fmt::format("{:016x}", digest(description, digest(name, 1)));
+    if (std::ranges::any_of(identification.naa, [](std::uint8_t byte) { return byte != 0; }))
+        return;
+    const std::uint64_t high = digest(identification.serial, 2);
+    const std::uint64_t low = digest(identification.serial, 3);
+    // NAA 6h with the company identifier that LIO uses, 00 14 05h (SPC-5 7.7.6.6.5).
+    constexpr std::uint64_t prefix = 0x6001405ull << 36;
+    store_be<std::uint64_t>(identification.naa.data(), prefix | (high & 0xFFFFFFFFFull));
+    store_be<std::uint64_t>(identification.naa.data() + 8, low);
+}
+
+Result<void> check(const LogicalUnitOptions& options, const Backstore& store, unsigned shards) {
+    const scsi::Geometry geometry = store.geometry();
+    std::uint64_t bytes = 0;
+    if (options.home_shard >= shards)
+        return fail(EINVAL, fmt::format("{}: home shard {} of {} shards", options.name,
+                                        options.home_shard, shards));
+    if (geometry.block_bytes < 512 || geometry.block_bytes > 4096 ||
+        !std::has_single_bit(geometry.block_bytes))
+        return fail(EINVAL, fmt::format("{}: blocks of {} bytes; 512 and 4096 are possible",
+                                        options.name, geometry.block_bytes));
+    if (geometry.blocks == 0)
+        return fail(EINVAL, fmt::format("{}: {} has less than one block", options.name,
+                                        store.description()));
+    if (!checked_multiply<std::uint64_t>(geometry.blocks, geometry.block_bytes, bytes))
+        return fail(EINVAL, fmt::format("{}: {} blocks of {} bytes is no size for a disk",
+                                        options.name, geometry.blocks, geometry.block_bytes));
+    return {};
+}
+
+class EngineImpl final : public Engine {
+  public:
+    explicit EngineImpl(reactor::Reactor& reactor) : reactor_(reactor) {}
+
+    void add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                          std::move_only_function<void(Result<LogicalUnit*>)> done) override;
+    void remove_logical_unit(LogicalUnit& unit, LogicalUnit::Done done) override;
+    Result<std::unique_ptr<ITNexus>> establish_nexus(const TargetPort& port,
+                                                     InitiatorPort initiator,
+                                                     std::shared_ptr<const LunMap> map,
+                                                     TransportServices& services) override;
+
+  private:
+    reactor::Reactor& reactor_;
+    std::atomic<scsi::NexusId> last_nexus_{0};
+    std::vector<std::shared_ptr<LogicalUnitImpl>> units_;  // shard 0's
+};
+
+void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                                  std::move_only_function<void(Result<LogicalUnit*>)> done) {
+    if (Result<void> good = check(options, *store, reactor_.size()); !good) {
+        done(std::unexpected(std::move(good.error())));
+        return;
+    }
+    scsi::Identification identification =
+        options.identification ? *options.identification : store->identification();
+    complete_identification(identification, options.name, store->description());
+    const auto same = std::ranges::find_if(units_, [&](const auto& unit) {
+        return unit->initial_state()->identification.serial == identification.serial;
+    });
+    if (same != units_.end()) {
+        done(fail(EEXIST, fmt::format("{}: serial number {} is that of {}; give it another",
+                                      options.name, identification.serial, (*same)->name())));
+        return;
+    }
+    if (units_.size() >= limits::logical_units) {
+        done(fail(ENOSPC, fmt::format("{}: there are {} logical units, the most that can be",
+                                      options.name, units_.size())));
+        return;
+    }
+    options.identification = std::move(identification);
+    auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store));
+    units_.push_back(unit);
+    unit->open([this, unit, done = std::move(done)](Result<void> opened) mutable {
+        if (opened) {
+            done(unit.get());
+            return;
+        }
+        std::erase(units_, unit);
+        done(std::unexpected(std::move(opened.error())));
+    });
+}
+
+void EngineImpl::remove_logical_unit(LogicalUnit& unit, LogicalUnit::Done done) {
+    const auto at = std::ranges::find_if(
+        units_, [&](const auto& candidate) { return candidate.get() == &unit; });
+    if (at == units_.end()) {
+        done(fail(ENOENT, "the logical unit has been removed before"));
+        return;
+    }
+    // Its serial number is free again when the last command has let go of the old one.
+    (*at)->close([this, unit = *at, done = std::move(done)]() mutable {
+        std::erase(units_, unit);
+        unit.reset();
+        done({});
+    });
+}
+
+Result<std::unique_ptr<ITNexus>> EngineImpl::establish_nexus(const TargetPort& port,
+                                                             InitiatorPort initiator,
+                                                             std::shared_ptr<const LunMap> map,
+                                                             TransportServices& services) {
+    reactor::Shard* const shard = reactor::Shard::current();
+    if (shard == nullptr)
+        return fail(EPERM,
+                    fmt::format("{}: a nexus is established on a shard only", initiator.name));
+    return std::make_unique<ITNexusImpl>(reactor_, *shard, ++last_nexus_, port,
+                                         std::move(initiator), std::move(map), services);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(reactor::Reactor& reactor) {
+    return std::make_unique<EngineImpl>(reactor);
+}
+
+}  // namespace olio::target

@@ -1,0 +1,270 @@
+// UNMAP, WRITE SAME and GET LBA STATUS.
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/limits.h"
+#include "scsi/data_in.h"
+#include "target/device_server.h"
+
+namespace olio::target {
+
+using scsi::MediumAccess;
+
+namespace {
+
+constexpr std::size_t unmap_header_bytes = 8;
+constexpr std::size_t unmap_descriptor_bytes = 16;
+
+struct UnmapDescriptor {
+    std::uint64_t lba;
+    std::uint64_t blocks;
+};
+
+UnmapDescriptor unmap_descriptor(Bytes list, std::size_t index) noexcept {
+    const std::uint8_t* at = list.data() + unmap_header_bytes + index * unmap_descriptor_bytes;
+    return {load_be<std::uint64_t>(at), load_be<std::uint32_t>(at + 8)};
+}
+
+// SBC-4 5.35.2: an incomplete last descriptor is ignored.
+std::size_t unmap_descriptors(Bytes list) noexcept {
+    const std::size_t said = load_be<std::uint16_t>(list.data() + 2);
+    return std::min(said, list.size() - unmap_header_bytes) / unmap_descriptor_bytes;
+}
+
+constexpr std::uint64_t pattern_bytes = 1 << 20;  // WRITE SAME writes this much at a time
+enum WriteSamePhase : std::uint8_t { same_start, same_zeroes, same_pattern, same_flush };
+
+constexpr std::size_t most_extents = 1024;
+constexpr std::size_t lba_status_header_bytes = 8;
+constexpr std::size_t lba_status_descriptor_bytes = 16;
+using Extent = scsi::LbaStatusExtent;
+
+}  // namespace
+
+// --- UNMAP (SBC-4 5.35) ---
+
+bool DeviceServer::parse_unmap(Command& c) {
+    const Bytes list = c.data_out;
+    if (list.size() < unmap_header_bytes) {
+        refuse(c, scsi::make_sense(scsi::sense::parameter_list_length_error));
+        return false;
+    }
+    const scsi::LogicalUnitState& state = c.unit_->state();
+    const std::size_t count = unmap_descriptors(list);
+    if (count > state.provisioning.maximum_unmap_descriptors) {
+        refuse(c, scsi::invalid_field_in_parameter_list(2));
+        return false;
+    }
+    const std::uint64_t capacity = state.geometry.blocks;
+    std::uint64_t total = 0;
+    std::uint64_t first = capacity;
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto [lba, blocks] = unmap_descriptor(list, i);
+        if (lba > capacity || blocks > capacity - lba) {
+            refuse(c, scsi::make_sense(scsi::sense::logical_block_address_out_of_range));
+            return false;
+        }
+        total += blocks;  // at most 2^12 times 2^32
+        if (total > state.provisioning.maximum_unmap_blocks) {
+            const std::size_t at = unmap_header_bytes + i * unmap_descriptor_bytes + 8;
+            refuse(c, scsi::invalid_field_in_parameter_list(static_cast<std::uint16_t>(at)));
+            return false;
+        }
+        if (blocks != 0) {
+            first = std::min(first, lba);
+            end = std::max(end, lba + blocks);
+        }
+    }
+    if (total != 0) {
+        c.access_ = MediumAccess::writes;
+        c.first_block_ = first;
+        c.end_block_ = end;
+    }
+    return true;
+}
+
+Step DeviceServer::execute_unmap(Command& c) {
+    if (c.access_ == MediumAccess::none)
+        return succeed(c);
+    return next_unmap(c);
+}
+
+// Whole units of the store's granularity are given up. What is left at the ends of a range becomes
+// zeros where unmapped blocks read as zeros, so that the host sees the same everywhere; else it
+// stays.
+Step DeviceServer::next_unmap(Command& c) {
+    const StoreCapabilities& store = c.unit_->capabilities();
+    const std::uint64_t unit = std::max(store.unmap_granularity_blocks, 1u);
+    const std::uint64_t shift = unit - store.unmap_alignment_blocks % unit;
+    const bool zero_ends = store.unmapped_reads_zeros && store.write_zeroes == Support::native;
+    const std::size_t count = unmap_descriptors(c.data_out);
+    while (c.cursor_ < count) {
+        const auto [lba, blocks] = unmap_descriptor(c.data_out, c.cursor_);
+        if (c.done_blocks_ == blocks) {
+            ++c.cursor_;
+            c.done_blocks_ = 0;
+            continue;
+        }
+        const std::uint64_t at = lba + c.done_blocks_;
+        const std::uint64_t end = lba + blocks;
+        const std::uint64_t past = (at + shift) % unit;
+        const std::uint64_t start = past == 0 ? at : std::min(at + (unit - past), end);
+        const std::uint64_t tail = std::min((end + shift) % unit, end - at);
+        StoreOpcode opcode = StoreOpcode::write_zeroes;
+        std::uint64_t piece = start - at;
+        if (start == at) {
+            piece = end - at - tail;
+            if (store.maximum_unmap_blocks != 0)
+                piece = std::min(
+                    piece, std::max(store.maximum_unmap_blocks / unit, std::uint64_t{1}) * unit);
+            opcode = piece != 0 ? StoreOpcode::unmap : StoreOpcode::write_zeroes;
+            piece = piece != 0 ? piece : tail;
+        }
+        c.done_blocks_ += piece;
+        if (opcode == StoreOpcode::write_zeroes && !zero_ends)
+            continue;
+        ask_store(c, opcode, at, piece, {});
+        return Step::submit;
+    }
+    return succeed(c);
+}
+
+Step DeviceServer::resume_unmap(Command& c) {
+    return next_unmap(c);
+}
+
+// --- WRITE SAME (SBC-4 5.49, 5.50) ---
+
+bool DeviceServer::prepare_write_same(Command& c) {
+    constexpr std::uint8_t ndob = 0x01;
+    constexpr std::uint8_t unmap = 0x08;
+    if ((c.cdb[1] & unmap) != 0 && !c.unit_->state().provisioning.write_same_unmap) {
+        refuse(c, scsi::invalid_field_in_cdb(1, 3));
+        return false;
+    }
+    c.access_ = MediumAccess::writes;
+    c.first_block_ = c.decoded_.lba;
+    c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
+    const std::uint32_t block_bytes = c.unit_->block_bytes();
+    c.transfer_bytes_ = (c.cdb[1] & ndob) != 0 ? 0 : block_bytes;
+    c.buffer_bytes_ = static_cast<std::uint32_t>(
+        std::min(c.decoded_.blocks * std::uint64_t{block_bytes}, pattern_bytes));
+    return true;
+}
+
+Step DeviceServer::execute_write_same(Command& c) {
+    if (c.phase_ == same_start) {
+        ++c.unit_->traffic.write_commands;
+        c.unit_->traffic.write_bytes += c.decoded_.blocks * c.unit_->block_bytes();
+        c.fua_ = write_must_be_durable(c);
+        const bool zeros =
+            std::ranges::all_of(c.data_out, [](std::uint8_t byte) { return byte == 0; });
+        const bool native = c.unit_->capabilities().write_zeroes == Support::native;
+        c.phase_ = zeros && native ? same_zeroes : same_pattern;
+    }
+    if (c.phase_ == same_pattern) {
+        if (!obtain_buffer(c, c.buffer_bytes_))
+            return Step::waiting;
+        const std::size_t block_bytes = c.unit_->block_bytes();
+        const MutableBytes pattern = c.buffer_.bytes(c.buffer_bytes_);
+        if (c.transfer_bytes_ == 0)
+            std::memset(pattern.data(), 0, pattern.size());
+        for (std::size_t at = block_bytes; c.transfer_bytes_ != 0 && at < pattern.size();
+             at += block_bytes)
+            std::memcpy(pattern.data() + at, pattern.data(), block_bytes);
+    }
+    return next_write_same(c);
+}
+
+Step DeviceServer::next_write_same(Command& c) {
+    const std::uint64_t left = c.decoded_.blocks - c.done_blocks_;
+    const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
+    if (c.phase_ == same_zeroes) {
+        constexpr std::uint8_t unmap = 0x08;
+        ask_store(c, StoreOpcode::write_zeroes, at, left, {});
+        c.io_.may_unmap = (c.cdb[1] & unmap) != 0;
+    } else {
+        const std::uint64_t block_bytes = c.unit_->block_bytes();
+        const std::uint64_t blocks =
+            std::min<std::uint64_t>({left, c.buffer_bytes_ / block_bytes, maximum_step_blocks(c)});
+        ask_store(c, StoreOpcode::write, at, blocks, c.buffer_.bytes(blocks * block_bytes));
+    }
+    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
+    return Step::submit;
+}
+
+Step DeviceServer::resume_write_same(Command& c) {
+    if (c.phase_ == same_flush)
+        return succeed(c);
+    c.done_blocks_ += c.step_blocks_;
+    if (c.done_blocks_ < c.decoded_.blocks)
+        return next_write_same(c);
+    c.phase_ = same_flush;
+    return ask_flush(c) ? Step::submit : succeed(c);
+}
+
+// --- GET LBA STATUS (SBC-4 5.8) ---
+
+// The buffer: first the extents found so far (cursor_ of them), then room for the parameter data.
+Step DeviceServer::execute_get_lba_status(Command& c) {
+    if (!obtain_buffer(c, most_extents * (sizeof(Extent) + lba_status_descriptor_bytes) +
+                              lba_status_header_bytes))
+        return Step::waiting;
+    if (c.unit_->capabilities().extent_status == Support::none) {
+        ::new (c.buffer_.data())
+            Extent{c.decoded_.lba, c.unit_->state().geometry.blocks - c.decoded_.lba,
+                   scsi::ProvisioningStatus::mapped};
+        c.cursor_ = 1;
+        return answer_lba_status(c);
+    }
+    return next_lba_status(c);
+}
+
+Step DeviceServer::next_lba_status(Command& c) {
+    const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
+    ask_store(c, StoreOpcode::extent_status, at, c.unit_->state().geometry.blocks - at, {});
+    c.io_.mapped = true;
+    c.io_.extent_blocks = 0;
+    return Step::submit;
+}
+
+Step DeviceServer::resume_get_lba_status(Command& c) {
+    const std::uint64_t capacity = c.unit_->state().geometry.blocks;
+    const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
+    if (at >= capacity)  // it has shrunk meanwhile
+        return answer_lba_status(c);
+    const std::uint64_t blocks = std::clamp<std::uint64_t>(c.io_.extent_blocks, 1, capacity - at);
+    const auto status =
+        c.io_.mapped ? scsi::ProvisioningStatus::mapped : scsi::ProvisioningStatus::deallocated;
+    const std::size_t room = std::clamp<std::size_t>(
+        (std::max<std::size_t>(c.decoded_.allocation_bytes, lba_status_header_bytes) -
+         lba_status_header_bytes) /
+            lba_status_descriptor_bytes,
+        1, most_extents);
+    auto* const extents = reinterpret_cast<Extent*>(c.buffer_.data());
+    c.done_blocks_ += blocks;
+    if (c.cursor_ != 0 && extents[c.cursor_ - 1].status == status) {
+        extents[c.cursor_ - 1].blocks += blocks;
+    } else {
+        if (c.cursor_ == room)
+            return answer_lba_status(c);
+        ::new (extents + c.cursor_++) Extent{at, blocks, status};
+    }
+    return at + blocks < capacity ? next_lba_status(c) : answer_lba_status(c);
+}
+
+Step DeviceServer::answer_lba_status(Command& c) {
+    constexpr std::size_t offset = most_extents * sizeof(Extent);
+    const auto* const extents = reinterpret_cast<const Extent*>(c.buffer_.data());
+    const MutableBytes room =
+        c.buffer_
+            .bytes(offset + lba_status_header_bytes + most_extents * lba_status_descriptor_bytes)
+            .subspan(offset);
+    return answer_with(c, room, [&](Builder& into) {
+        scsi::get_lba_status({extents, static_cast<std::size_t>(c.cursor_)}, into);
+    });
+}
+
+}  // namespace olio::target

@@ -1,0 +1,439 @@
+#include "target/logical_unit.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "scsi/command_table.h"
+#include "target/device_server.h"
+#include "target/it_nexus_impl.h"
+
+namespace olio::target {
+
+using reactor::Shard;
+using scsi::LogicalUnitState;
+
+namespace {
+
+constexpr std::uint64_t maximum_write_same_bytes = 32 << 20;
+constexpr std::uint64_t maximum_unmap_bytes = 1ull << 30;  // one command; a bound on its duration
+constexpr std::uint32_t maximum_unmap_descriptors = 256;
+constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
+
+// The shard that callbacks come back to.
+unsigned here() noexcept {
+    const Shard* shard = Shard::current();
+    return shard == nullptr ? 0 : shard->index();
+}
+
+}  // namespace
+
+LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& store) {
+    const StoreCapabilities capabilities = store.capabilities();
+    LogicalUnitState state;
+    state.identification =
+        options.identification ? *options.identification : store.identification();
+    state.geometry = store.geometry();
+    const std::uint32_t block_bytes = state.geometry.block_bytes;
+    state.provisioning.unmap = capabilities.unmap == Support::native;
+    state.provisioning.write_same_unmap = state.provisioning.unmap;
+    state.provisioning.unmapped_reads_zeros = capabilities.unmapped_reads_zeros;
+    if (state.provisioning.unmap) {
+        state.provisioning.granularity_blocks = capabilities.unmap_granularity_blocks;
+        state.provisioning.alignment_blocks = capabilities.unmap_alignment_blocks;
+        state.provisioning.maximum_unmap_blocks =
+            static_cast<std::uint32_t>(maximum_unmap_bytes / block_bytes);
+        state.provisioning.maximum_unmap_descriptors = maximum_unmap_descriptors;
+    }
+    state.provisioning.maximum_write_same_blocks = maximum_write_same_bytes / block_bytes;
+    state.mode_pages.write_cache_enabled = capabilities.volatile_cache;
+    state.mode_pages.write_cache_changeable = capabilities.cache_mode_changeable;
+    state.default_mode_pages = state.mode_pages;
+    state.write_protected = options.write_protected || capabilities.read_only;
+    state.maximum_transfer_blocks =
+        static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
+    state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
+    return state;
+}
+
+// --- The view ---
+
+LogicalUnitView::LogicalUnitView(LogicalUnitImpl& unit, Shard& shard)
+    : counters(scsi::command_table().size()),
+      unit_(unit),
+      shard_(shard),
+      state_(unit.initial_state()),
+      capabilities_(unit.store().capabilities()),
+      block_bytes_(state_->geometry.block_bytes) {}
+
+LogicalUnitView::~LogicalUnitView() = default;
+
+Result<void> LogicalUnitView::open() {
+    auto channel = unit_.store().open_channel(shard_);
+    if (!channel)
+        return std::unexpected(std::move(channel.error()));
+    channel_ = std::move(*channel);
+    return {};
+}
+
+void LogicalUnitView::close(std::move_only_function<void()> done) {
+    closed_ = std::move(done);
+    close_if_unused();
+}
+
+void LogicalUnitView::close_if_unused() {
+    if (!closed_ || !itls_.empty() || !commands_.empty())
+        return;
+    channel_.reset();
+    std::exchange(closed_, nullptr)();
+}
+
+void LogicalUnitView::add(ITLNexus& itl) noexcept {
+    itls_.push_back(&itl);
+}
+
+void LogicalUnitView::remove(ITLNexus& itl) noexcept {
+    std::erase(itls_, &itl);
+    close_if_unused();
+}
+
+void LogicalUnitView::remove(Command& command) noexcept {
+    commands_.remove(command);
+    if (closed_) [[unlikely]]
+        close_if_unused();
+}
+
+void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
+                            const StateEffects& effects) {
+    // The order of messages from the home shard is the order of versions.
+    state_ = std::move(state);
+    if (!effects.attention)
+        return;
+    for (ITLNexus* itl : itls_)
+        if (itl->nexus().id() != effects.except)
+            itl->attentions.establish(*effects.attention);
+}
+
+void LogicalUnitView::lower_fence(FenceId id) noexcept {
+    fences_.lower(id);
+    IntrusiveList<Command, &Command::wait_hook_> ready;
+    ready.splice_back(fenced_);
+    while (Command* command = ready.pop_front())
+        DeviceServer::proceed(*command);
+}
+
+void LogicalUnitView::reset(scsi::NexusId by, const Ticket& ticket) {
+    for (ITLNexus* itl : itls_)
+        itl->attentions.establish(scsi::UnitAttention::bus_device_reset_function);
+    DeviceServer::Marked marked;
+    const AbortMode others =
+        state_->mode_pages.task_aborted_status ? AbortMode::task_aborted : AbortMode::silent;
+    for (Command& command : commands_) {
+        const bool own = command.nexus().id() == by;
+        DeviceServer::mark(marked, command, own ? AbortMode::silent : others, ticket, own);
+    }
+    DeviceServer::abort_marked(marked);
+}
+
+// --- The unit ---
+
+LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
+                                 std::unique_ptr<Backstore> store)
+    : reactor_(reactor),
+      options_(std::move(options)),
+      store_(std::move(store)),
+      initial_state_(std::make_shared<LogicalUnitState>(make_state(options_, *store_))),
+      home_state_(initial_state_) {
+    for (unsigned i = 0; i < reactor_.size(); ++i)
+        views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));
+}
+
+LogicalUnitImpl::~LogicalUnitImpl() = default;
+
+void LogicalUnitImpl::on_shard(unsigned shard, std::move_only_function<void()> function) {
+    Shard& target = reactor_.shard(shard);
+    if (Shard::current() == &target) {
+        function();
+        return;
+    }
+    target.post([self = shared_from_this(), function = std::move(function)]() mutable {
+        function();
+        function = nullptr;  // before the unit
+    });
+}
+
+void LogicalUnitImpl::on_every_shard(std::function<void(LogicalUnitView&, Ticket)> each,
+                                     std::move_only_function<void()> done) {
+    struct Gathering {
+        std::size_t remaining;
+        std::move_only_function<void()> done;
+    };
+    const unsigned origin = here();
+    auto gathering = std::make_shared<Gathering>(Gathering{views_.size(), std::move(done)});
+    for (unsigned i = 0; i < views_.size(); ++i) {
+        on_shard(i, [this, self = shared_from_this(), each, i, origin, gathering] {
+            each(*views_[i], when_released([this, self, origin, gathering] {
+                on_shard(origin, [gathering] {
+                    if (--gathering->remaining == 0)
+                        gathering->done();
+                });
+            }));
+        });
+    }
+}
+
+void LogicalUnitImpl::open(Done done) {
+    auto failure = std::make_shared<std::vector<Result<void>>>(views_.size());
+    on_every_shard([failure](LogicalUnitView& view,
+                             const Ticket&) { (*failure)[view.shard().index()] = view.open(); },
+                   [this, failure, done = std::move(done)]() mutable {
+                       const auto bad =
+                           std::ranges::find_if(*failure, [](const auto& r) { return !r; });
+                       if (bad == failure->end()) {
+                           done({});
+                           return;
+                       }
+                       close([error = std::move(bad->error()), done = std::move(done)]() mutable {
+                           done(std::unexpected(std::move(error)));
+                       });
+                   });
+}
+
+void LogicalUnitImpl::close(std::move_only_function<void()> done) {
+    on_every_shard(
+        [](LogicalUnitView& view, Ticket ticket) { view.close([ticket = std::move(ticket)] {}); },
+        std::move(done));
+}
+
+std::shared_ptr<const LogicalUnitState> LogicalUnitImpl::state() const {
+    return views_[here()]->snapshot();
+}
+
+void LogicalUnitImpl::publish(std::shared_ptr<const LogicalUnitState> state,
+                              const StateEffects& effects, std::move_only_function<void()> done) {
+    on_every_shard([state = std::move(state), effects](
+                       LogicalUnitView& view, const Ticket&) { view.apply(state, effects); },
+                   std::move(done));
+}
+
+void LogicalUnitImpl::change_state(Change change, Changed done) {
+    const unsigned origin = here();
+    on_home([this, origin, change = std::move(change), done = std::move(done)]() mutable {
+        auto next = std::make_shared<LogicalUnitState>(*home_state_);
+        auto effects = change(*next);
+        std::expected<void, Refusal> result;
+        if (!effects)
+            result = std::unexpected(std::move(effects.error()));
+        if (!effects || !effects->changed) {
+            on_shard(origin, [done = std::move(done), result = std::move(result)]() mutable {
+                done(std::move(result));
+            });
+            return;
+        }
+        next->version = home_state_->version + 1;
+        home_state_ = next;
+        publish(std::move(next), *effects, [this, origin, done = std::move(done)]() mutable {
+            on_shard(origin, [done = std::move(done)]() mutable { done({}); });
+        });
+    });
+}
+
+void LogicalUnitImpl::raise_fence(const FenceRequest& request,
+                                  std::move_only_function<void(FenceId)> standing) {
+    const unsigned origin = here();
+    on_home([this, request, origin, standing = std::move(standing)]() mutable {
+        fence_queue_.request(
+            {request, [this, request, origin, standing = std::move(standing)](FenceId id) mutable {
+                 on_every_shard(
+                     [id, request](LogicalUnitView& view, Ticket ticket) {
+                         view.raise_fence(id, request, [ticket = std::move(ticket)]() mutable {
+                             ticket.reset();
+                         });
+                     },
+                     [this, id, origin, standing = std::move(standing)]() mutable {
+                         on_shard(origin,
+                                  [id, standing = std::move(standing)]() mutable { standing(id); });
+                     });
+             }});
+    });
+}
+
+void LogicalUnitImpl::lower_fence(FenceId id) {
+    on_home([this, id] {
+        // Every shard must have let it down before the next is raised: messages keep their order.
+        for (unsigned i = 0; i < views_.size(); ++i)
+            on_shard(i, [this, i, id] { views_[i]->lower_fence(id); });
+        fence_queue_.release(id);
+    });
+}
+
+void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> done) {
+    on_every_shard(
+        [by](LogicalUnitView& view, const Ticket& ticket) { view.reset(by, ticket); },
+        [this, done = std::move(done)]() mutable {
+            change_state(
+                [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+                    scsi::ModePages pages = state.default_mode_pages;
+                    // The cache stays as the store has it: WCE tells the truth, not a wish.
+                    pages.write_cache_enabled = state.mode_pages.write_cache_enabled;
+                    StateEffects effects;
+                    effects.changed = state.reservations.reserved_by != 0 || state.stopped ||
+                                      !(pages == state.mode_pages);
+                    state.reservations = {};
+                    state.stopped = false;
+                    state.mode_pages = pages;
+                    return effects;
+                },
+                [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done(); });
+        });
+}
+
+void LogicalUnitImpl::release_reservation(scsi::NexusId nexus,
+                                          std::move_only_function<void()> done) {
+    change_state(
+        [nexus](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            effects.changed = state.reservations.reserved_by == nexus;
+            if (effects.changed)
+                state.reservations.reserved_by = 0;
+            return effects;
+        },
+        [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done(); });
+}
+
+// --- Configuration ---
+
+void LogicalUnitImpl::set_write_protected(bool enabled, Done done) {
+    if (!enabled && store_->capabilities().read_only) {
+        on_shard(here(), [this, done = std::move(done)]() mutable {
+            done(fail(EROFS, fmt::format("{}: {} is read-only; make it writable first",
+                                         options_.name, store_->description())));
+        });
+        return;
+    }
+    change_state(
+        [enabled](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            effects.changed = state.write_protected != enabled;
+            effects.attention = scsi::UnitAttention::mode_parameters_changed;
+            state.write_protected = enabled;
+            return effects;
+        },
+        [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done({}); });
+}
+
+void LogicalUnitImpl::set_blocks(std::uint64_t blocks, std::move_only_function<void()> done) {
+    change_state(
+        [blocks](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            effects.changed = state.geometry.blocks != blocks || !state.medium_present;
+            if (state.geometry.blocks != blocks)
+                effects.attention = scsi::UnitAttention::capacity_data_changed;
+            state.geometry.blocks = blocks;
+            state.medium_present = true;
+            return effects;
+        },
+        [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done(); });
+}
+
+void LogicalUnitImpl::rescan(std::optional<std::uint64_t> blocks, Done done) {
+    const unsigned origin = here();
+    on_home([this, blocks, origin, done = std::move(done)]() mutable {
+        Done answer = [this, origin, done = std::move(done)](Result<void> result) mutable {
+            on_shard(origin, [done = std::move(done), result = std::move(result)]() mutable {
+                done(std::move(result));
+            });
+        };
+        if (blocks) {
+            resize(*blocks, std::move(answer));
+            return;
+        }
+        const Result<std::uint64_t> found = store_->refresh_blocks();
+        if (!found) {
+            answer(std::unexpected(found.error()));
+        } else if (*found == 0) {
+            answer(fail(EINVAL, fmt::format("{}: {} has less than one block", options_.name,
+                                            store_->description())));
+        } else {
+            set_blocks(*found, [answer = std::move(answer)]() mutable { answer(Result<void>{}); });
+        }
+    });
+}
+
+void LogicalUnitImpl::resize(std::uint64_t blocks, Done done) {
+    std::uint64_t bytes = 0;
+    if (blocks == 0 ||
+        !checked_multiply<std::uint64_t>(blocks, home_state_->geometry.block_bytes, bytes) ||
+        bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        done(fail(EINVAL,
+                  fmt::format("{}: {} blocks is no size for a disk", options_.name, blocks)));
+        return;
+    }
+    const std::uint64_t before = home_state_->geometry.blocks;
+    if (blocks >= before) {
+        const Result<void> resized = store_->resize(blocks);
+        if (!resized)
+            done(std::unexpected(resized.error()));
+        else
+            set_blocks(blocks, [done = std::move(done)]() mutable { done({}); });
+        return;
+    }
+    // Smaller: first nobody may be admitted beyond the new end, then those inside must have left.
+    set_blocks(blocks, [this, blocks, before, done = std::move(done)]() mutable {
+        finish_resize(blocks, before, std::move(done));
+    });
+}
+
+void LogicalUnitImpl::finish_resize(std::uint64_t blocks, std::uint64_t before, Done done) {
+    raise_fence({{blocks, end_of_medium}, FenceKind::shrink},
+                [this, blocks, before, done = std::move(done)](FenceId id) mutable {
+                    Result<void> resized = store_->resize(blocks);
+                    lower_fence(id);
+                    if (resized) {
+                        done({});
+                        return;
+                    }
+                    set_blocks(before, [done = std::move(done), resized]() mutable {
+                        done(std::move(resized));
+                    });
+                });
+}
+
+void LogicalUnitImpl::statistics(std::move_only_function<void(LogicalUnitStatistics)> done) {
+    struct Part {
+        LogicalUnitView::Traffic traffic;
+        std::vector<LogicalUnitView::Counters> counters;
+    };
+    auto parts = std::make_shared<std::vector<Part>>(views_.size());
+    on_every_shard(
+        [parts](LogicalUnitView& view, const Ticket&) {
+            (*parts)[view.shard().index()] = {view.traffic, view.counters};
+        },
+        [parts, done = std::move(done)]() mutable {
+            LogicalUnitStatistics sum;
+            const auto rows = scsi::command_table();
+            std::vector<LogicalUnitView::Counters> counters(rows.size());
+            for (const Part& part : *parts) {
+                sum.read_commands += part.traffic.read_commands;
+                sum.read_bytes += part.traffic.read_bytes;
+                sum.write_commands += part.traffic.write_commands;
+                sum.write_bytes += part.traffic.write_bytes;
+                sum.in_flight += part.traffic.in_flight;
+                for (std::size_t i = 0; i < rows.size(); ++i) {
+                    counters[i].commands += part.counters[i].commands;
+                    counters[i].errors += part.counters[i].errors;
+                }
+            }
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                if (counters[i].commands != 0)
+                    sum.commands.push_back(
+                        {rows[i].name, counters[i].commands, counters[i].errors});
+            done(std::move(sum));
+        });
+}
+
+}  // namespace olio::target

@@ -1,0 +1,187 @@
+// The engine's logical unit: the state at its home shard, and one view on every shard that commands
+// work with. A view's snapshot of the state is immutable; the home shard makes the next one and
+// sends it round.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scsi/logical_unit_state.h"
+#include "scsi/unit_attention.h"
+#include "target/countdown.h"
+#include "target/engine.h"
+#include "target/fence.h"
+
+namespace olio::target {
+
+class ITLNexus;
+class LogicalUnitImpl;
+
+// Why a command ends without success, and with which sense data (CHECK CONDITION).
+struct Refusal {
+    scsi::Status status = scsi::Status::check_condition;
+    scsi::SenseData sense;
+};
+
+// What a change of state brings besides the next snapshot.
+struct StateEffects {
+    bool changed = true;
+    std::optional<scsi::UnitAttention> attention;
+    scsi::NexusId except = 0;  // the nexus that does not get it: the one that asked for the change
+};
+
+// One shard's part of a logical unit. Every member is that shard's.
+class LogicalUnitView {
+  public:
+    LogicalUnitView(LogicalUnitImpl& unit, reactor::Shard& shard);
+    LogicalUnitView(const LogicalUnitView&) = delete;
+    LogicalUnitView& operator=(const LogicalUnitView&) = delete;
+    ~LogicalUnitView();
+
+    [[nodiscard]] LogicalUnitImpl& unit() const noexcept { return unit_; }
+    [[nodiscard]] reactor::Shard& shard() const noexcept { return shard_; }
+    [[nodiscard]] const scsi::LogicalUnitState& state() const noexcept { return *state_; }
+    [[nodiscard]] const std::shared_ptr<const scsi::LogicalUnitState>& snapshot() const noexcept {
+        return state_;
+    }
+    [[nodiscard]] const StoreCapabilities& capabilities() const noexcept { return capabilities_; }
+    [[nodiscard]] StoreChannel& channel() noexcept { return *channel_; }
+    [[nodiscard]] std::uint32_t block_bytes() const noexcept { return block_bytes_; }
+
+    Result<void> open();
+    // `done` when no nexus and no command uses the view any more and the channel is closed.
+    void close(std::move_only_function<void()> done);
+
+    void apply(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects);
+
+    void add(ITLNexus& itl) noexcept;
+    void remove(ITLNexus& itl) noexcept;
+    void add(Command& command) noexcept { commands_.push_back(command); }
+    void remove(Command& command) noexcept;
+
+    // Fences.
+    [[nodiscard]] bool must_wait(const Command& command) const noexcept {
+        return !fences_.empty() && fences_.keeps_out(command);
+    }
+    void wait_for_fence(Command& command) noexcept { fenced_.push_back(command); }
+    void command_left() noexcept {
+        if (!fences_.empty()) [[unlikely]]
+            fences_.command_left();
+    }
+    void raise_fence(FenceId id, const FenceRequest& request,
+                     std::move_only_function<void()> standing) {
+        fences_.raise(id, request, std::move(standing));
+    }
+    void lower_fence(FenceId id) noexcept;
+
+    // LOGICAL UNIT RESET on this shard: aborts every command, establishes the unit attention.
+    void reset(scsi::NexusId by, const Ticket& ticket);
+
+    struct Counters {
+        std::uint64_t commands = 0;
+        std::uint64_t errors = 0;
+    };
+    struct Traffic {
+        std::uint64_t read_commands = 0;
+        std::uint64_t read_bytes = 0;
+        std::uint64_t write_commands = 0;
+        std::uint64_t write_bytes = 0;
+        std::uint64_t in_flight = 0;
+    };
+    std::vector<Counters> counters;  // by row
+    Traffic traffic;
+
+  private:
+    void close_if_unused();
+
+    LogicalUnitImpl& unit_;
+    reactor::Shard& shard_;
+    std::shared_ptr<const scsi::LogicalUnitState> state_;
+    StoreCapabilities capabilities_;
+    std::uint32_t block_bytes_;
+    std::unique_ptr<StoreChannel> channel_;
+    FenceTable::Commands commands_;
+    FenceTable fences_{commands_};
+    IntrusiveList<Command, &Command::wait_hook_> fenced_;
+    std::vector<ITLNexus*> itls_;
+    std::move_only_function<void()> closed_;
+};
+
+class LogicalUnitImpl final : public LogicalUnit,
+                              public std::enable_shared_from_this<LogicalUnitImpl> {
+  public:
+    LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
+                    std::unique_ptr<Backstore> store);
+    ~LogicalUnitImpl() override;
+
+    [[nodiscard]] const std::string& name() const noexcept override { return options_.name; }
+    [[nodiscard]] const Backstore& backstore() const noexcept override { return *store_; }
+    void rescan(std::optional<std::uint64_t> blocks, Done done) override;
+    void set_write_protected(bool enabled, Done done) override;
+    [[nodiscard]] std::shared_ptr<const scsi::LogicalUnitState> state() const override;
+    void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) override;
+
+    [[nodiscard]] Backstore& store() noexcept { return *store_; }
+    [[nodiscard]] reactor::Reactor& reactor() noexcept { return reactor_; }
+    [[nodiscard]] LogicalUnitView& view(unsigned shard) noexcept { return *views_[shard]; }
+    [[nodiscard]] const std::shared_ptr<const scsi::LogicalUnitState>& initial_state() const {
+        return initial_state_;
+    }
+
+    // Opens, closes the channels on every shard. `done` on the calling shard.
+    void open(Done done);
+    void close(std::move_only_function<void()> done);
+
+    // Runs `change` on a copy of the newest state at the home shard; if it succeeds, the copy is
+    // published to every shard with its effects. Then `done`, on the calling shard.
+    using Change =
+        std::move_only_function<std::expected<StateEffects, Refusal>(scsi::LogicalUnitState&)>;
+    using Changed = std::move_only_function<void(std::expected<void, Refusal>)>;
+    void change_state(Change change, Changed done);
+
+    // From any shard; `standing` there, when the fence stands on every shard.
+    void raise_fence(const FenceRequest& request, std::move_only_function<void(FenceId)> standing);
+    void lower_fence(FenceId id);
+
+    // SAM-5 6.3.3 and 7.7. `done` on the calling shard.
+    void reset(scsi::NexusId by, std::move_only_function<void()> done);
+    // Ends the SPC-2 reservation if `nexus` holds it.
+    void release_reservation(scsi::NexusId nexus, std::move_only_function<void()> done);
+
+  private:
+    friend class LogicalUnitView;
+
+    // Here if this is the shard, else by message. The function keeps the unit alive.
+    void on_shard(unsigned shard, std::move_only_function<void()> function);
+    void on_home(std::move_only_function<void()> function) {
+        on_shard(options_.home_shard, std::move(function));
+    }
+    // Runs `each` on every shard; it must let go of the ticket there when it is done. Then `done`
+    // on this shard.
+    void on_every_shard(std::function<void(LogicalUnitView&, Ticket)> each,
+                        std::move_only_function<void()> done);
+    void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
+                 std::move_only_function<void()> done);
+    void resize(std::uint64_t blocks, Done done);
+    void set_blocks(std::uint64_t blocks, std::move_only_function<void()> done);
+    void finish_resize(std::uint64_t blocks, std::uint64_t before, Done done);
+
+    reactor::Reactor& reactor_;
+    LogicalUnitOptions options_;
+    std::unique_ptr<Backstore> store_;
+    std::shared_ptr<const scsi::LogicalUnitState> initial_state_;
+    std::vector<std::unique_ptr<LogicalUnitView>> views_;
+    // The home shard's.
+    std::shared_ptr<const scsi::LogicalUnitState> home_state_;
+    FenceQueue fence_queue_;
+};
+
+// The first snapshot of a logical unit on this store.
+[[nodiscard]] scsi::LogicalUnitState make_state(const LogicalUnitOptions& options,
+                                                const Backstore& store);
+
+}  // namespace olio::target

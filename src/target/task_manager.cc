@@ -1,0 +1,128 @@
+#include "target/task_manager.h"
+
+#include <algorithm>
+
+#include "target/device_server.h"
+
+namespace olio::target {
+
+using Function = TaskManagementFunction;
+using Response = TaskManagementResponse;
+
+void TaskManager::answer(ITNexusImpl& nexus, TaskManagement& request, Response response) {
+    request.response = response;
+    nexus.services().task_management_executed(request);
+    nexus.leave();
+}
+
+Ticket TaskManager::begin(ITNexusImpl& nexus, TaskManagement& request) {
+    return when_released(
+        [&nexus, &request] { answer(nexus, request, Response::function_complete); });
+}
+
+void TaskManager::abort_task(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request) {
+    Command* const command = nexus.find_tag(request.referenced_tag);
+    if (command == nullptr || command->itl_ != &itl) {
+        answer(nexus, request, Response::task_does_not_exist);
+        return;
+    }
+    const Ticket ticket = begin(nexus, request);
+    DeviceServer::Marked marked;
+    DeviceServer::mark(marked, *command, AbortMode::silent, ticket, true);
+    DeviceServer::abort_marked(marked);
+}
+
+// CLEAR TASK SET as well: the task set is that of this I_T nexus alone (TST = 001b, SPC-5 7.5.10).
+void TaskManager::abort_task_set(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request) {
+    const Ticket ticket = begin(nexus, request);
+    DeviceServer::Marked marked;
+    for (Command& command : nexus.all_commands())
+        if (command.itl_ == &itl)
+            DeviceServer::mark(marked, command, AbortMode::silent, ticket, true);
+    DeviceServer::abort_marked(marked);
+}
+
+void TaskManager::query_task_set(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request) {
+    bool found = false;
+    for (Command& command : nexus.all_commands())
+        found = found || (command.itl_ == &itl && !command.abort_ &&
+                          command.stage_ != CommandStage::completing);
+    answer(nexus, request, found ? Response::function_succeeded : Response::function_complete);
+}
+
+void TaskManager::reset_nexus(ITNexusImpl& nexus, TaskManagement& request) {
+    const Ticket ticket = begin(nexus, request);
+    for (const auto& itl : nexus.itls())
+        itl->attentions.establish(scsi::UnitAttention::i_t_nexus_loss);
+    nexus.release_reservations(ticket);
+    DeviceServer::Marked marked;
+    for (Command& command : nexus.all_commands())
+        DeviceServer::mark(marked, command, AbortMode::silent, ticket, true);
+    DeviceServer::abort_marked(marked);
+}
+
+void TaskManager::reset_units(ITNexusImpl& nexus, std::vector<LogicalUnitImpl*> units,
+                              TaskManagement& request) {
+    const Ticket ticket = begin(nexus, request);
+    std::ranges::sort(units);
+    const auto repeated = std::ranges::unique(units);
+    units.erase(repeated.begin(), repeated.end());
+    for (LogicalUnitImpl* unit : units)
+        unit->reset(nexus.id(), [held = Ticket(ticket)]() mutable { held.reset(); });
+}
+
+void TaskManager::execute(ITNexusImpl& nexus, TaskManagement& request) {
+    nexus.enter();
+    if (nexus.closing()) {
+        answer(nexus, request, Response::function_rejected);
+        return;
+    }
+    if (request.function == Function::i_t_nexus_reset) {
+        reset_nexus(nexus, request);
+        return;
+    }
+    if (request.function == Function::target_reset) {
+        std::vector<LogicalUnitImpl*> units;
+        for (const auto& itl : nexus.itls())
+            units.push_back(&itl->view().unit());
+        reset_units(nexus, std::move(units), request);
+        return;
+    }
+    if (request.function == Function::clear_aca) {
+        answer(nexus, request, Response::function_not_supported);
+        return;
+    }
+    ITLNexus* const itl = nexus.find(request.lun);
+    if (itl == nullptr) {
+        answer(nexus, request, Response::lun_does_not_exist);
+        return;
+    }
+    switch (request.function) {
+        case Function::abort_task:
+            return abort_task(nexus, *itl, request);
+        case Function::abort_task_set:
+        case Function::clear_task_set:
+            return abort_task_set(nexus, *itl, request);
+        case Function::logical_unit_reset:
+            return reset_units(nexus, {&itl->view().unit()}, request);
+        case Function::query_task: {
+            const Command* command = nexus.find_tag(request.referenced_tag);
+            return answer(nexus, request,
+                          command != nullptr && command->itl_ == itl ? Response::function_succeeded
+                                                                     : Response::function_complete);
+        }
+        case Function::query_task_set:
+            return query_task_set(nexus, *itl, request);
+        case Function::query_asynchronous_event:
+            return answer(nexus, request,
+                          itl->attentions.empty() ? Response::function_complete
+                                                  : Response::function_succeeded);
+        case Function::clear_aca:
+        case Function::i_t_nexus_reset:
+        case Function::target_reset:
+            break;
+    }
+    answer(nexus, request, Response::function_not_supported);
+}
+
+}  // namespace olio::target
