@@ -291,8 +291,8 @@ TEST_P(ShardTest, WhatIsPostedToAReactorThatNeverRunsIsDeliveredWhenItIsDestroye
         EXPECT_EQ(result, errno_of(ECANCELED));
         delivered = true;
     });
-    shard().post(
-        [&] { shard().submit(operation.call([](void*) -> std::int64_t { return 7; }, nullptr)); });
+    Shard& one = shard();
+    one.post([&] { one.submit(operation.call([](void*) -> std::int64_t { return 7; }, nullptr)); });
     reactor_.reset();
     EXPECT_TRUE(delivered);
 }

@@ -146,6 +146,12 @@ SimReactor::~SimReactor() {
 
 void SimReactor::end_all() noexcept {
     ending_ = true;
+    for (const auto& each : shards_) {
+        each->end();
+        // Those whose cancel had come too late, on a disk that will not go on.
+        while (!each->in_flight_.empty())
+            world_.finish(each->in_flight_.front(), -ECANCELED);
+    }
     settle();
 }
 

@@ -26,6 +26,7 @@ class SimReactor final : public Reactor {
     static Result<std::unique_ptr<Reactor>> create(const ReactorOptions& options);
     // For tests: options.backend does not matter, seed 0 is a seed like others.
     static std::unique_ptr<SimReactor> make(const ReactorOptions& options);
+    // Cancels and completes what is in flight, as run() does at its end.
     ~SimReactor() override;
 
     // Until stop() or until nothing is left to happen, and then as Reactor::run(): ends everything.
