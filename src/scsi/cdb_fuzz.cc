@@ -15,24 +15,25 @@ using namespace olio::scsi;
 
 namespace {
 
-void decode_fields(const Request& request) {
+// True, so that the decoders' answers are used.
+bool decode_fields(const Request& request) {
     switch (request.row.operation) {
         case Operation::verify:
-        case Operation::write_and_verify:
-            (void)decode_verify(request.cdb);
-            break;
-        case Operation::write_same:
-            (void)decode_write_same(request);
-            break;
+        case Operation::write_and_verify: {
+            const auto fields = decode_verify(request.cdb);
+            return !fields || verify_data_blocks(fields->byte_check, request.decoded.blocks) <=
+                                  request.decoded.blocks;
+        }
+        case Operation::write_same: {
+            const auto fields = decode_write_same(request);
+            return !fields || write_same_data_blocks(*fields) <= 1;
+        }
         case Operation::compare_and_write:
-            (void)decode_compare_and_write(request);
-            break;
+            return decode_compare_and_write(request).data_blocks() == 2 * request.decoded.blocks;
         case Operation::start_stop_unit:
-            (void)decode_start_stop(request.cdb);
-            break;
+            return decode_start_stop(request.cdb).start == ((request.cdb[4] & 1) != 0);
         default:
-            (void)decode_cache_fields(request.cdb);
-            (void)decode_immediate(request.cdb);
+            return decode_immediate(request.cdb) == ((request.cdb[1] & 2) != 0);
     }
 }
 
@@ -54,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Request request{**row, cdb, decode(**row, cdb), with_unit ? &unit.state : nullptr,
                           unit.nexus};
     if (with_unit) {
-        decode_fields(request);
+        OLIO_ASSERT(decode_fields(request), "fields agree with the CDB");
         if ((*row)->lba.bytes != 0 && check_extent(request)) {
             const std::uint64_t capacity = unit.state.geometry.blocks;
             OLIO_ASSERT(request.decoded.lba <= capacity &&

@@ -25,11 +25,11 @@ constexpr std::uint8_t hex_digit(char digit) {
 constexpr bool within(const CdbField& field, const CommandRow& row) {
     if (field.bytes == 0)
         return true;
-    if (field.byte + field.bytes > row.cdb_bytes || field.bytes > 8)
+    if (unsigned{field.byte} + field.bytes > row.cdb_bytes || field.bytes > 8)
         return false;
-    for (int i = 0; i < field.bytes; ++i) {
+    for (std::size_t i = 0; i < field.bytes; ++i) {
         const std::uint8_t bits = i == 0 ? field.first_byte_mask : 0xFF;
-        if ((row.usage[static_cast<std::size_t>(field.byte + i)] & bits) != bits)
+        if ((row.usage[field.byte + i] & bits) != bits)
             return false;
     }
     return true;
@@ -51,9 +51,20 @@ constexpr CommandRow make_row(std::string_view name, std::string_view usage, Com
     }
     row.opcode = row.usage[0];
     row.must_be_zero[0] = 0;
+    constexpr std::uint8_t group_number_mask = 0x3F;
+    if (row.group_number_byte != 0)
+        row.must_be_zero[row.group_number_byte] &= static_cast<std::uint8_t>(~group_number_mask);
     if (row.service_action >= 0)
         row.must_be_zero[1] &= static_cast<std::uint8_t>(~service_action_mask);
     return row;
+}
+
+// SBC-4 puts GROUP NUMBER right before the length of 10-byte CDBs, and right before CONTROL of the
+// longer ones.
+constexpr std::uint8_t group_number_of(CdbField blocks) {
+    if (blocks.byte == 4)
+        return 0;  // READ(6) and WRITE(6)
+    return blocks.byte == 7 ? 6 : blocks.byte == 6 ? 10 : 14;
 }
 
 // The common shapes of rows.
@@ -65,7 +76,8 @@ constexpr CommandRow answer(DataInFunction function, CdbField allocation) {
 }
 
 constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blocks) {
-    return {.direction = DataDirection::in,
+    return {.group_number_byte = group_number_of(blocks),
+            .direction = DataDirection::in,
             .medium = MediumAccess::reads,
             .lba = lba,
             .transfer_blocks = blocks,
@@ -76,7 +88,8 @@ constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blo
 
 constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField blocks,
                                   LengthLimit limit = LengthLimit::transfer) {
-    return {.direction = DataDirection::out,
+    return {.group_number_byte = group_number_of(blocks),
+            .direction = DataDirection::out,
             .medium = MediumAccess::writes,
             .lba = lba,
             .transfer_blocks = blocks,
@@ -87,7 +100,8 @@ constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField bl
 
 constexpr CommandRow medium_verify(CdbField lba, CdbField blocks) {
     // With BYTCHK = 00b there are no data; the direction is that of the other forms.
-    return {.direction = DataDirection::out,
+    return {.group_number_byte = group_number_of(blocks),
+            .direction = DataDirection::out,
             .medium = MediumAccess::reads,
             .lba = lba,
             .transfer_blocks = blocks,
@@ -99,7 +113,8 @@ constexpr CommandRow medium_verify(CdbField lba, CdbField blocks) {
 
 constexpr CommandRow medium_no_data(Operation operation, MediumAccess access,
                                     ReservationClass reservation, CdbField lba, CdbField blocks) {
-    return {.medium = access,
+    return {.group_number_byte = group_number_of(blocks),
+            .medium = access,
             .lba = lba,
             .transfer_blocks = blocks,
             .reservation = reservation,
@@ -149,7 +164,7 @@ constexpr CdbField blocks_of_16{10, 4};
 
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5, with these
 // bits zero because the logical unit has not what they ask for: CONTROL (NACA: no ACA, SAM-5 5.2),
-// RDPROTECT and the like (no protection information), GROUP NUMBER (GROUP_SUP = 0), DLD (no command
+// RDPROTECT and the like (no protection information), GROUP NUMBER (ignored), DLD (no command
 // duration limits), RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), SP (nothing is saved), POWER
 // CONDITION, LOEJ (not removable), and all that is obsolete save LOGICAL BLOCK ADDRESS and PMI of
 // READ CAPACITY, which SBC-2 hosts set.
@@ -200,7 +215,8 @@ constexpr std::array rows{
     make_row("WRITE SAME(10)", "41 08 FF FF FF FF 00 FF FF 00",
              medium_write(Operation::write_same, lba_of_10, blocks_of_10, LengthLimit::write_same)),
     make_row("UNMAP", "42 00 00 00 00 00 00 FF FF 00",
-             {.direction = DataDirection::out,
+             {.group_number_byte = 6,
+              .direction = DataDirection::out,
               .medium = MediumAccess::writes,
               .parameter_bytes = {7, 2},
               .requirement = Requirement::unmap,
@@ -219,7 +235,8 @@ constexpr std::array rows{
     make_row("READ(16)", "88 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
              medium_read(Operation::read, lba_of_16, blocks_of_16)),
     make_row("COMPARE AND WRITE", "89 18 FF FF FF FF FF FF FF FF 00 00 00 FF 00 00",
-             {.direction = DataDirection::out,
+             {.group_number_byte = 14,
+              .direction = DataDirection::out,
               .medium = MediumAccess::writes,
               .lba = lba_of_16,
               .transfer_blocks = {13, 1},
@@ -291,6 +308,8 @@ constexpr bool row_is_sound(const CommandRow& row) {
         (row.parameter_bytes.bytes != 0 && row.direction != DataDirection::out))
         return false;
     if (row.operation == Operation::data_in && row.data_in == nullptr)
+        return false;
+    if (row.group_number_byte != 0 && row.usage[row.group_number_byte] != 0)
         return false;
     return within(row.lba, row) && within(row.transfer_blocks, row) &&
            within(row.allocation_bytes, row) && within(row.parameter_bytes, row) &&

@@ -121,7 +121,10 @@ struct CommandRow {
     // CDB USAGE DATA as REPORT SUPPORTED OPERATION CODES reports it (SPC-5 6.32.3): the operation
     // code and service action themselves, elsewhere a one for each bit that is evaluated.
     std::array<std::uint8_t, 32> usage{};
-    // Made of it: the bits that must be zero in the CDB.
+    // Where GROUP NUMBER stands; 0: nowhere. It is accepted and ignored: collecting attributes of a
+    // group is optional and not a promise (SBC-4 4.22), so its bits are zero in the usage mask.
+    std::uint8_t group_number_byte = 0;
+    // Made of both: the bits that must be zero in the CDB.
     std::array<std::uint8_t, 32> must_be_zero{};
     DataDirection direction = DataDirection::none;
     MediumAccess medium = MediumAccess::none;

@@ -74,6 +74,30 @@ const std::map<std::string, std::string>& golden_usage() {
     return usage;
 }
 
+// Where SBC-4 has GROUP NUMBER, which is ignored.
+const std::map<std::string, std::size_t> group_number_bytes{
+    {"READ(10)", 6},
+    {"WRITE(10)", 6},
+    {"WRITE AND VERIFY(10)", 6},
+    {"VERIFY(10)", 6},
+    {"PRE-FETCH(10)", 6},
+    {"SYNCHRONIZE CACHE(10)", 6},
+    {"WRITE SAME(10)", 6},
+    {"UNMAP", 6},
+    {"READ(12)", 10},
+    {"WRITE(12)", 10},
+    {"WRITE AND VERIFY(12)", 10},
+    {"VERIFY(12)", 10},
+    {"READ(16)", 14},
+    {"WRITE(16)", 14},
+    {"WRITE AND VERIFY(16)", 14},
+    {"VERIFY(16)", 14},
+    {"PRE-FETCH(16)", 14},
+    {"SYNCHRONIZE CACHE(16)", 14},
+    {"WRITE SAME(16)", 14},
+    {"COMPARE AND WRITE", 14},
+};
+
 TEST(CommandTable, UsageMasksAreThoseOfTheStandards) {
     ASSERT_EQ(command_table().size(), golden_usage().size());
     for (const CommandRow& row : command_table()) {
@@ -134,8 +158,11 @@ TEST(CommandTable, EachReservedBitAloneIsPointedAt) {
                     continue;
                 std::vector<std::uint8_t> cdb = empty_cdb(row);
                 cdb[byte] |= static_cast<std::uint8_t>(1U << bit);
+                const auto group = group_number_bytes.find(std::string(row.name));
+                const bool ignored =
+                    group != group_number_bytes.end() && group->second == byte && bit < 6;
                 const std::string expected =
-                    (usage[byte] >> bit & 1) != 0
+                    ignored || (usage[byte] >> bit & 1) != 0
                         ? "good"
                         : "5/24/00 cdb " + std::to_string(byte) + "." + std::to_string(bit);
                 EXPECT_EQ(describe(check_usage(row, cdb)), expected) << row.name;
@@ -149,7 +176,7 @@ TEST(CommandTable, EachReservedBitAloneIsPointedAt) {
 TEST(CommandTable, TheLeftmostWrongBitIsPointedAt) {
     const auto row = find_row(hex("28 00 00 00 00 00 00 00 00 00"));
     ASSERT_TRUE(row);
-    EXPECT_EQ(describe(check_usage(**row, hex("28 63 00 00 00 00 ff 00 00 ff"))),
+    EXPECT_EQ(describe(check_usage(**row, hex("28 63 00 00 00 00 c0 00 00 ff"))),
               "5/24/00 cdb 1.6");
     EXPECT_EQ(describe(check_usage(**row, hex("28 18 ff ff ff ff 00 ff ff 04"))),
               "5/24/00 cdb 9.2");  // NACA

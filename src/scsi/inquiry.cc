@@ -39,14 +39,19 @@ constexpr std::array<TransportVersion, 5> transport_versions{{
 }};
 
 constexpr std::uint16_t version_sam_5 = 0x00A0;
+constexpr std::uint16_t version_spc_4 = 0x0460;
 constexpr std::uint16_t version_spc_5 = 0x05C0;
+constexpr std::uint16_t version_sbc_3 = 0x04C0;
 constexpr std::uint16_t version_sbc_4 = 0x0600;
 
 void put_version_descriptors(const Request& request, Builder& into) {
-    std::array<std::uint16_t, 8> versions{version_sam_5, version_spc_5};
-    std::size_t count = 2;
-    if (request.state)
+    // The older editions are claimed too: hosts that do not know the newer ones look for them.
+    std::array<std::uint16_t, 8> versions{version_sam_5, version_spc_5, version_spc_4};
+    std::size_t count = 3;
+    if (request.state) {
         versions[count++] = version_sbc_4;
+        versions[count++] = version_sbc_3;
+    }
     if (request.nexus.port != nullptr)
         for (const TransportVersion& transport : transport_versions)
             if (transport.protocol == request.nexus.port->protocol)
@@ -162,6 +167,13 @@ void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7
     into.zeros(50);
 }
 
+// Zero says that there is no UNMAP, all ones that there is no limit.
+std::uint32_t unmap_limit(const Provisioning& thin, std::uint32_t limit) {
+    if (!thin.unmap)
+        return 0;
+    return limit == 0 ? std::numeric_limits<std::uint32_t>::max() : limit;
+}
+
 void put_block_limits(const Request& request, Builder& into) {  // SBC-4 6.6.4
     const LogicalUnitState& state = *request.state;
     const Provisioning& thin = state.provisioning;
@@ -172,8 +184,8 @@ void put_block_limits(const Request& request, Builder& into) {  // SBC-4 6.6.4
     into.be32(state.maximum_transfer_blocks);
     into.be32(state.geometry.optimal_transfer_blocks);
     into.be32(0);  // MAXIMUM PREFETCH LENGTH: no limit
-    into.be32(thin.unmap ? thin.maximum_unmap_blocks : 0);
-    into.be32(thin.unmap ? thin.maximum_unmap_descriptors : 0);
+    into.be32(unmap_limit(thin, thin.maximum_unmap_blocks));
+    into.be32(unmap_limit(thin, thin.maximum_unmap_descriptors));
     into.be32(thin.granularity_blocks);
     into.be32(
         thin.granularity_blocks == 0 ? 0 : alignment_valid | (thin.alignment_blocks & 0x7FFFFFFF));

@@ -15,7 +15,7 @@ TEST(Inquiry, StandardData) {
               "64 69 73 6b 20 20 20 20 20 20 20 20 20 20 20 20 "                    // product
               "30 30 30 31 "                                                        // revision
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "  // 36 to 57
-              "00 a0 05 c0 06 00 09 60 00 00 00 00 00 00 00 00 "                    // versions
+              "00 a0 05 c0 04 60 06 00 04 c0 09 60 00 00 00 00 "                    // versions
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
 }
 
@@ -41,8 +41,7 @@ TEST(Inquiry, APageCodeNeedsEvpd) {
 TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
     const std::string data = Asked().asked("12 00 00 00 60 00", false);
     EXPECT_EQ(data.substr(0, 14), "7f 00 07 12 5b");
-    EXPECT_EQ(data.substr(3 * 58, 11), "00 a0 05 c0");
-    EXPECT_EQ(data.substr(3 * 62, 5), "09 60");  // no SBC-4
+    EXPECT_EQ(data.substr(3 * 58, 26), "00 a0 05 c0 04 60 09 60 00");  // no SBC
     EXPECT_EQ(Asked().asked("12 01 00 00 60 00", false), "7f 00 00 01 00");
     EXPECT_EQ(Asked().asked("12 01 83 00 60 00", false), "5/24/00 cdb 2");
 }
@@ -141,6 +140,15 @@ TEST(VitalProductData, BlockLimitsWithoutUnmap) {
               "00 b0 00 3c 01 ff 00 08 00 00 40 00 00 00 08 00 00 00 00 00 "
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
+}
+
+TEST(VitalProductData, BlockLimitsSayNoLimitOfUnmapWithAllOnes) {
+    Asked unit;
+    unit.state.provisioning.maximum_unmap_blocks = 0;
+    unit.state.provisioning.maximum_unmap_descriptors = 0;
+    const auto page = unit.ask("12 01 b0 00 ff 00");
+    ASSERT_TRUE(page);
+    EXPECT_EQ(testing::to_hex(Bytes(*page).subspan(20, 8)), "ff ff ff ff ff ff ff ff");
 }
 
 TEST(VitalProductData, BlockDeviceCharacteristics) {

@@ -44,9 +44,9 @@ struct Provisioning {
     bool unmapped_reads_zeros = false;  // LBPRZ
     std::uint32_t granularity_blocks = 0;
     std::uint32_t alignment_blocks = 0;
-    std::uint32_t maximum_unmap_blocks = 0;
-    std::uint32_t maximum_unmap_descriptors = 0;
-    std::uint64_t maximum_write_same_blocks = 0;
+    std::uint32_t maximum_unmap_blocks = 0;       // of one UNMAP in all; 0: no limit
+    std::uint32_t maximum_unmap_descriptors = 0;  // 0: no limit
+    std::uint64_t maximum_write_same_blocks = 0;  // 0: no limit
 };
 
 // A SPC-2 reservation (RESERVE/RELEASE). Persistent reservations get their place beside it.
