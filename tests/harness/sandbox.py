@@ -72,7 +72,9 @@ def _first_process(main: Callable[[Path], int], work: Path) -> int:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return main(work)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # the process must end here, whatever happened
         import traceback
 
