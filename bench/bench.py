@@ -7,6 +7,7 @@ core 1; what is printed is the median of the rounds. Then what idle sessions cos
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -21,6 +22,7 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 DISK_BYTES = 256 << 20
 IDLE_SESSIONS, IDLE_SECONDS = 1000, 10
 PORT = 3260
+ENGINE_OPERATIONS = ("read", "write", "test-unit-ready")
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,29 @@ def print_idle(idle: dict[str, dict[str, float]]) -> None:
               f"{cost['cpu_percent']:.2f} % of a core over {IDLE_SECONDS} s")
 
 
-def measure_engine() -> str:
-    """The engine alone, with a fabric that carries nothing: its own program's words."""
-    progress("the engine alone")
-    done = subprocess.run([ARGUMENTS.build / "bench" / "engine_bench"], capture_output=True,
-                          text=True, timeout=300)
-    if done.returncode != 0:
-        raise SystemExit(f"engine_bench: {done.stdout}{done.stderr}")
-    return done.stdout.rstrip()
+def count_instructions(operation: str, commands: int) -> int:
+    done = subprocess.run(
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", ARGUMENTS.engine,
+         operation, str(commands)], capture_output=True, text=True, timeout=300)
+    counted = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or not counted:
+        raise SystemExit(f"engine_bench {operation}: {done.stdout}{done.stderr}")
+    return int(counted[1])
+
+
+def measure_engine() -> dict[str, dict[str, float | str]]:
+    """The engine alone, with a fabric that carries nothing. Start and end cost the same however many
+    commands there are, so the difference of two counts is that of the commands."""
+    found = {}
+    for operation in ENGINE_OPERATIONS:
+        progress(f"the engine alone: {operation}")
+        few, many = 2_000, 12_000
+        instructions = (count_instructions(operation, many) - count_instructions(operation, few))
+        native = subprocess.run([ARGUMENTS.engine, operation, "1000000"], capture_output=True,
+                                text=True, timeout=300, check=True)
+        found[operation] = {"instructions": instructions / (many - few),
+                            "native": native.stdout.strip()}
+    return found
 
 
 def main(work: Path) -> int:
@@ -158,7 +175,7 @@ def main(work: Path) -> int:
     kinds = {"ram": "RAM", "file": "file, page cache"}
     found = {kind: measure_kind(work, kind) for kind in kinds}
     idle = measure_idle(work)
-    engine = measure_engine() if (ARGUMENTS.build / "bench" / "engine_bench").exists() else None
+    engine = measure_engine() if ARGUMENTS.engine.exists() else {}
     progress("")
     if ARGUMENTS.json:
         print(json.dumps(found | {"idle_sessions": idle, "engine": engine}, indent=2))
@@ -169,7 +186,9 @@ def main(work: Path) -> int:
         print_table(title, found[kind])
     print_idle(idle)
     if engine:
-        print(f"\nThe engine alone\n{engine}")
+        print("\nThe engine alone, 4 KiB on RAM")
+    for operation, cost in engine.items():
+        print(f"  {operation:<16}{cost['instructions']:8.0f} instructions, {cost['native']}")
     return 0
 
 
@@ -185,9 +204,10 @@ if __name__ == "__main__":
     parser.add_argument("--only", choices=("tgt", "olio"))
     ARGUMENTS = parser.parse_args()
     ARGUMENTS.initiator = ARGUMENTS.build / "bench" / "initiator"
+    ARGUMENTS.engine = ARGUMENTS.build / "bench" / "engine_bench"
     TARGETS = {name: targets.kind(program)
                for name, program in (("tgt", "tgt"),
                                      ("olio", str(ARGUMENTS.build / "src" / "olio" / "olio")))
                if ARGUMENTS.only in (None, name)}
-    sandbox.require_programs("tgtd", "taskset")
+    sandbox.require_programs("tgtd", "taskset", "valgrind")
     sandbox.run(main)

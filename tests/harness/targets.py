@@ -127,9 +127,11 @@ class Target:
             raise TargetFault(f"ended with {status}\n{self.last_words()}")
 
     def kill(self) -> None:
-        """kill -9, the whole of it."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """kill -9 of the whole of it: the daemon, then what started it."""
+        while pids := self._pids():
+            for pid in sorted(pids, reverse=True):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
         self.process.wait()
 
     def last_words(self) -> str:
@@ -139,12 +141,12 @@ class Target:
     def cpu_seconds(self) -> float:
         ticks = 0
         for pid in self._pids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            fields = _stat(pid)
             ticks += int(fields[11]) + int(fields[12])  # utime, stime
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def rss_bytes(self) -> int:
-        pages = sum(int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in self._pids())
+        pages = sum(int(_stat(pid)[21]) for pid in self._pids())
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     # What differs between targets.
@@ -185,15 +187,21 @@ class Target:
             return False
 
     def _pids(self) -> list[int]:
-        members = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue  # ended meanwhile
-            if int(fields[2]) == self.process.pid:  # process group
-                members.append(int(stat.parent.name))
-        return members
+        """Its living processes: those of the session that start() made."""
+        if not self.process:
+            return []
+        numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        stats = {pid: _stat(pid) for pid in numbers}
+        return [pid for pid, fields in stats.items()
+                if int(fields[3]) == self.process.pid and fields[0] not in "ZX"]
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the state (field 3 of proc(5)) on; of nobody if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return ["X"] + ["0"] * 50
 
 
 class Tgt(Target):
@@ -249,7 +257,7 @@ class Olio(Target):
         command += ["--listen", self.portal, "--target-name", self.iqn,
                     "--control", str(self._control), "--block-size", str(setup.block_size)]
         command += ["--direct"] if setup.direct else []
-        command += [] if setup.write_cache else ["--no-write-cache"]
+        command += [] if setup.write_cache else ["--write-through"]
         command += ["--chap", setup.chap] if setup.chap else ["--open"]
         command += ["--mutual-chap", setup.mutual_chap] if setup.mutual_chap else []
         return command + setup.extra

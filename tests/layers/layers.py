@@ -33,7 +33,7 @@ IMPURE_STANDARD_HEADERS = {
     "thread", "mutex", "shared_mutex", "condition_variable", "future", "semaphore", "latch",
     "barrier", "stop_token", "filesystem", "fstream", "iostream", "csignal",
 }
-TEST_FILE = re.compile(r"_(test|testing|fuzz)\.(cc|h)$")
+TEST_FILE = re.compile(r"_(test|testing|fuzz)(_[a-z_]+)?\.(cc|h)$")  # x_test.cc, x_test_harness.h
 TEST_HEADERS = re.compile(r"(gtest|gmock)/.*")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -127,6 +127,7 @@ SELF_TEST = [
     ("src/nvme/a.cc", "#include <thread>\n", "knows no operating system"),
     ("src/scsi/d.cc", '#include "target/a.h"\n', "scsi may not include target"),
     ("src/scsi/a_test.cc", "#include <gtest/gtest.h>\n", None),
+    ("src/scsi/a_test_tools.h", "#include <gtest/gtest.h>\n", None),
     ("src/target/b.cc", "#include <gtest/gtest.h>\n", "only tests may"),
     ("src/target/c.cc", '#include "reactor/sim_testing.h"\n', "for tests alone"),
     ("src/target/d.cc", '#include "fabric/iscsi/a.h"\n', "target may not include fabric/iscsi"),
