@@ -55,6 +55,7 @@ class TextBuilder {
   public:
     void add(std::string_view key, std::string_view value);
     void add(std::string_view key, std::uint64_t number);
+    void append(std::string_view pairs) { text_.append(pairs); }  // with their NULs
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
     [[nodiscard]] std::string take() noexcept { return std::move(text_); }
     [[nodiscard]] bool empty() const noexcept { return text_.empty(); }
