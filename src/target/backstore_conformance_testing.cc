@@ -57,9 +57,10 @@ AlignedBytes::AlignedBytes(std::size_t size, std::uint8_t fill)
 }
 
 void AlignedBytes::pattern(std::uint64_t seed) noexcept {
-    for (std::size_t i = 0; i < size_; ++i) {
-        const std::uint64_t value = (seed + i / 8) * 0x9e3779b97f4a7c15;
-        data_.get()[i] = static_cast<std::uint8_t>((value ^ value >> 29) >> (i % 8 * 8));
+    for (std::size_t at = 0; at < size_; at += 8) {
+        const std::uint64_t value = (seed + at / 8) * 0x9e3779b97f4a7c15;
+        const std::uint64_t mixed = value ^ value >> 29;
+        std::memcpy(data_.get() + at, &mixed, std::min<std::size_t>(8, size_ - at));
     }
 }
 
@@ -323,15 +324,20 @@ TEST_P(BackstoreConformance, FlushesAndForcesUnitAccess) {
 }
 
 TEST_P(BackstoreConformance, BorrowedMemoryShowsTheDataAndStays) {
-    if (!store_->capabilities().borrows)
-        GTEST_SKIP() << store_->type() << " lends no memory";
     AlignedBytes data = pattern(40, 5);
     ASSERT_EQ(user_->write(3, data), StoreStatus::good);
+    AlignedBytes into = empty(40);
     StoreIo io;
     io.lba = 3;
     io.blocks = 40;
     io.may_borrow = true;
+    io.data = into.bytes();
     ASSERT_EQ(user_->run(io), StoreStatus::good);
+    if (!store_->capabilities().borrows) {
+        EXPECT_EQ(io.borrowed_count, 0u);
+        EXPECT_TRUE(into == data) << "a store that lends nothing must fill the buffer";
+        return;
+    }
     ASSERT_GE(io.borrowed_count, 1u);
     std::vector<std::uint8_t> got;
     const auto gather = [&] {
@@ -372,7 +378,7 @@ TEST_P(BackstoreConformance, WritesZeroesWhereItIsAskedToAndNowhereElse) {
 TEST_P(BackstoreConformance, ExtentsTellWhereDataIs) {
     const StoreCapabilities able = store_->capabilities();
     if (able.extent_status != Support::native)
-        GTEST_SKIP() << store_->type() << " knows no extents here";
+        return;  // the engine does not ask
     const std::uint64_t far = (9 << 20) / block() + 1;
     AlignedBytes data = pattern(3, 6);
     ASSERT_EQ(user_->write(far, data), StoreStatus::good);

@@ -361,6 +361,8 @@ void FileChannel::transferred(StoreIo& io, std::int64_t result) noexcept {
         return;
     }
     io.progress = usable;
+    if (view.piece_limit() != 0 && shard_.now() - view.search_since() >= search_limit)
+        view.piece_limit() = total;  // the search took too long: the rest at once, or not at all
     if (io.progress < total) {
         if (view.has(View::canceled))
             fail(io, ECANCELED);

@@ -38,6 +38,8 @@ std::string lock_holder(const struct stat& file) {
         fmt::format(" {:02x}:{:02x}:{} ", major(file.st_dev), minor(file.st_dev), file.st_ino);
     const Directory processes(::opendir("/proc"));
     while (const dirent* process = processes ? ::readdir(processes.get()) : nullptr) {
+        if (process->d_name[0] < '1' || process->d_name[0] > '9')
+            continue;
         const std::string root = fmt::format("/proc/{}", process->d_name);
         const Directory descriptors(::opendir((root + "/fdinfo").c_str()));
         while (const dirent* entry = descriptors ? ::readdir(descriptors.get()) : nullptr) {
