@@ -11,6 +11,7 @@ inline constexpr std::size_t logical_units = 4096;
 inline constexpr std::uint32_t commands_per_nexus = 256;      // CmdSN window of iSCSI, at most
 inline constexpr std::size_t transfer_length_bytes = 8 << 20;  // one command; Block Limits VPD page
 inline constexpr std::uint32_t compare_and_write_blocks = 255;
+inline constexpr std::uint32_t unmap_descriptors = 256;        // of one UNMAP
 inline constexpr std::size_t parameter_list_bytes = 64 << 10;
 inline constexpr std::size_t unit_attentions_per_nexus_and_unit = 16;
 inline constexpr std::size_t sense_bytes = 96;

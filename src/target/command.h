@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "reactor/buffer_pool.h"
 #include "reactor/shard.h"
+#include "scsi/cdb_fields.h"
 #include "scsi/command_table.h"
 #include "scsi/sense.h"
 #include "scsi/types.h"
@@ -120,6 +121,8 @@ class Command : public StoreCompletion {
     scsi::MediumAccess access_ = scsi::MediumAccess::none;
     std::uint8_t phase_ = 0;  // the handler's
     bool fua_ = false;
+    scsi::ByteCheck check_ = scsi::ByteCheck::medium_only;  // VERIFY
+    bool unmap_ = false;                                    // WRITE SAME
     bool data_received_ = false;
     bool store_active_ = false;         // the store has io_
     bool home_active_ = false;          // the home shard works for it
@@ -131,6 +134,7 @@ class Command : public StoreCompletion {
     std::uint64_t first_block_ = 0;
     std::uint64_t end_block_ = 0;
     std::uint64_t done_blocks_ = 0;
+    std::uint32_t items_ = 0;   // ranges of UNMAP, extents of GET LBA STATUS
     std::uint64_t cursor_ = 0;  // the handler's
     std::uint64_t fence_ = 0;   // the fence that it holds
     std::shared_ptr<AbortRecord> abort_;

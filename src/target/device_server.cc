@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/limits.h"
+#include "scsi/range.h"
 
 namespace olio::target {
 
@@ -53,6 +54,7 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
     command.end_block_ = 0;
     command.done_blocks_ = 0;
     command.cursor_ = 0;
+    command.items_ = 0;
     command.data_out = {};
     command.status = Status::good;
     command.residual_bytes = 0;
@@ -186,35 +188,17 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
     }
     if (row.lba.bytes == 0)
         return true;
-    const std::uint64_t capacity = state.geometry.blocks;
-    const std::uint64_t lba = command.decoded_.lba;
-    const std::uint64_t blocks = command.decoded_.blocks;
-    if (lba >= capacity || blocks > capacity - lba) [[unlikely]] {
-        refuse(command, scsi::make_sense(sense::logical_block_address_out_of_range));
+    const scsi::NexusState nexus = impl(command).state();
+    const scsi::Request request = request_of(command, &state, nexus);
+    // A command without a length, GET LBA STATUS, needs the block that it names.
+    const std::uint64_t blocks = row.transfer_blocks.bytes == 0 ? 1 : command.decoded_.blocks;
+    if (const auto range = scsi::check_range(state, command.decoded_.lba, blocks); !range)
+        [[unlikely]] {
+        refuse(command, range.error());
         return false;
     }
-    std::uint64_t limit = 0;
-    switch (row.limit) {
-        case scsi::LengthLimit::none:
-            break;
-        case scsi::LengthLimit::transfer:
-            limit = state.maximum_transfer_blocks;
-            break;
-        case scsi::LengthLimit::transfer_if_compared:
-            limit = (command.cdb[1] & 0x06) == 0x02 ? state.maximum_transfer_blocks : 0;
-            break;
-        case scsi::LengthLimit::compare_and_write:
-            limit = state.maximum_compare_and_write_blocks;
-            break;
-        case scsi::LengthLimit::write_same:
-            limit = state.provisioning.maximum_write_same_blocks;
-            if (blocks == 0)
-                limit = 0;
-            break;
-    }
-    const bool none_is_wrong = row.limit == scsi::LengthLimit::write_same;  // WSNZ = 1
-    if ((limit != 0 && blocks > limit) || (none_is_wrong && blocks == 0)) [[unlikely]] {
-        refuse(command, scsi::invalid_field_in_cdb(row.transfer_blocks.byte));
+    if (const auto length = scsi::check_length(request); !length) [[unlikely]] {
+        refuse(command, length.error());
         return false;
     }
     return true;
@@ -529,11 +513,6 @@ Step DeviceServer::succeed(Command& command) noexcept {
     set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
     respond(command);
     return Step::waiting;
-}
-
-Step DeviceServer::condition_met(Command& command) noexcept {
-    command.status = Status::condition_met;
-    return succeed(command);
 }
 
 Step DeviceServer::succeed_with_data(Command& command, std::uint64_t available_bytes) noexcept {

@@ -75,7 +75,6 @@ class DeviceServer {
     // Answers; the command must not be touched afterwards.
     static Step succeed(Command& command) noexcept;
     static Step succeed_with_data(Command& command, std::uint64_t available_bytes) noexcept;
-    static Step condition_met(Command& command) noexcept;
     static Step refuse(Command& command, const scsi::SenseData& sense) noexcept;
     static Step refuse(Command& command, const Refusal& refusal) noexcept;
     static Step refuse_with_status(Command& command, scsi::Status status) noexcept;
@@ -142,7 +141,7 @@ class DeviceServer {
     static bool prepare_range(Command&);
     static Step execute_synchronize(Command&);
     static Step execute_pre_fetch(Command&);
-    static Step resume_pre_fetch(Command&);
+    static bool prepare_unmap(Command&);
     static bool parse_unmap(Command&);
     static Step execute_unmap(Command&);
     static Step resume_unmap(Command&);

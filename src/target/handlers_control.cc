@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/limits.h"
+#include "scsi/cdb_fields.h"
 #include "scsi/data_in.h"
 #include "target/device_server.h"
 
@@ -34,14 +35,12 @@ struct HandlerTable {
         {Operation::verify, D::prepare_verify, nullptr, D::execute_verify, D::resume_verify},
         {Operation::synchronize_cache, D::prepare_range, nullptr, D::execute_synchronize,
          D::succeed},
-        {Operation::unmap, D::prepare_parameters, D::parse_unmap, D::execute_unmap,
-         D::resume_unmap},
+        {Operation::unmap, D::prepare_unmap, D::parse_unmap, D::execute_unmap, D::resume_unmap},
         {Operation::write_same, D::prepare_write_same, nullptr, D::execute_write_same,
          D::resume_write_same},
         {Operation::compare_and_write, D::prepare_compare_and_write, nullptr,
          D::execute_compare_and_write, D::resume_compare_and_write},
-        {Operation::pre_fetch, D::prepare_range, nullptr, D::execute_pre_fetch,
-         D::resume_pre_fetch},
+        {Operation::pre_fetch, D::prepare_range, nullptr, D::execute_pre_fetch, D::succeed},
         {Operation::get_lba_status, D::prepare_nothing, nullptr, D::execute_get_lba_status,
          D::resume_get_lba_status},
     }};
@@ -171,16 +170,15 @@ Step DeviceServer::execute_mode_select(Command& c) {
 
 // START = 0 first makes the cache durable, unless NO_FLUSH (SBC-4 5.31).
 Step DeviceServer::execute_start_stop(Command& c) {
-    constexpr std::uint8_t start = 0x01;
-    constexpr std::uint8_t no_flush = 0x04;
-    if ((c.cdb[4] & (start | no_flush)) != 0 || !c.unit_->state().medium_present)
+    const scsi::StartStopFields fields = scsi::decode_start_stop(c.cdb);
+    if (fields.start || fields.no_flush || !c.unit_->state().medium_present)
         return start_or_stop(c);
     ask_store(c, StoreOpcode::flush, 0, 0, {});
     return Step::submit;
 }
 
 Step DeviceServer::start_or_stop(Command& c) {
-    const bool stop = (c.cdb[4] & 0x01) == 0;
+    const bool stop = !scsi::decode_start_stop(c.cdb).start;
     change_state(c, [stop](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
         StateEffects effects;
         effects.changed = state.stopped != stop;
@@ -225,16 +223,11 @@ Step DeviceServer::execute_synchronize(Command& c) {
     return Step::submit;
 }
 
+// A hint to the store, which does not say how much of it stays in a cache: so GOOD, "not all", and
+// never CONDITION MET (SBC-4 5.13).
 Step DeviceServer::execute_pre_fetch(Command& c) {
     ask_store(c, StoreOpcode::prefetch, c.first_block_, c.end_block_ - c.first_block_, {});
     return Step::submit;
-}
-
-// SBC-4 5.13: CONDITION MET says that all of it fits in the cache, GOOD that it does not.
-Step DeviceServer::resume_pre_fetch(Command& c) {
-    constexpr std::uint64_t fits_bytes = 64 << 20;
-    const std::uint64_t blocks = c.end_block_ - c.first_block_;
-    return blocks <= fits_bytes / c.unit_->block_bytes() ? condition_met(c) : succeed(c);
 }
 
 }  // namespace olio::target

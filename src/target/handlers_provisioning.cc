@@ -4,7 +4,9 @@
 #include <new>
 
 #include "base/limits.h"
+#include "scsi/cdb_fields.h"
 #include "scsi/data_in.h"
+#include "scsi/unmap_list.h"
 #include "target/device_server.h"
 
 namespace olio::target {
@@ -13,23 +15,12 @@ using scsi::MediumAccess;
 
 namespace {
 
-constexpr std::size_t unmap_header_bytes = 8;
-constexpr std::size_t unmap_descriptor_bytes = 16;
-
-struct UnmapDescriptor {
-    std::uint64_t lba;
-    std::uint64_t blocks;
-};
-
-UnmapDescriptor unmap_descriptor(Bytes list, std::size_t index) noexcept {
-    const std::uint8_t* at = list.data() + unmap_header_bytes + index * unmap_descriptor_bytes;
-    return {load_be<std::uint64_t>(at), load_be<std::uint32_t>(at + 8)};
-}
-
-// SBC-4 5.35.2: an incomplete last descriptor is ignored.
-std::size_t unmap_descriptors(Bytes list) noexcept {
-    const std::size_t said = load_be<std::uint16_t>(list.data() + 2);
-    return std::min(said, list.size() - unmap_header_bytes) / unmap_descriptor_bytes;
+// UNMAP: as many ranges as make_state() allows.
+constexpr std::size_t most_ranges = limits::unmap_descriptors;
+constexpr std::size_t ranges_bytes = most_ranges * sizeof(scsi::BlockRange);
+std::size_t ranges_offset(std::size_t list_bytes) noexcept {
+    constexpr std::size_t alignment = alignof(scsi::BlockRange);
+    return (list_bytes + alignment - 1) / alignment * alignment;
 }
 
 constexpr std::uint64_t pattern_bytes = 1 << 20;  // WRITE SAME writes this much at a time
@@ -44,43 +35,30 @@ using Extent = scsi::LbaStatusExtent;
 
 // --- UNMAP (SBC-4 5.35) ---
 
+bool DeviceServer::prepare_unmap(Command& c) {
+    if (!prepare_parameters(c))
+        return false;
+    c.buffer_bytes_ = static_cast<std::uint32_t>(ranges_offset(c.transfer_bytes_) + ranges_bytes);
+    return true;
+}
+
+// The ranges, decoded, lie behind the parameter list.
 bool DeviceServer::parse_unmap(Command& c) {
-    const Bytes list = c.data_out;
-    if (list.size() < unmap_header_bytes) {
-        refuse(c, scsi::make_sense(scsi::sense::parameter_list_length_error));
+    auto* const room =
+        reinterpret_cast<scsi::BlockRange*>(c.buffer_.data() + ranges_offset(c.transfer_bytes_));
+    const auto ranges = scsi::parse_unmap_list(c.data_out, c.unit_->state(), {room, most_ranges});
+    if (!ranges) {
+        refuse(c, ranges.error());
         return false;
     }
-    const scsi::LogicalUnitState& state = c.unit_->state();
-    const std::size_t count = unmap_descriptors(list);
-    if (count > state.provisioning.maximum_unmap_descriptors) {
-        refuse(c, scsi::invalid_field_in_parameter_list(2));
-        return false;
-    }
-    const std::uint64_t capacity = state.geometry.blocks;
-    std::uint64_t total = 0;
-    std::uint64_t first = capacity;
-    std::uint64_t end = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto [lba, blocks] = unmap_descriptor(list, i);
-        if (lba > capacity || blocks > capacity - lba) {
-            refuse(c, scsi::make_sense(scsi::sense::logical_block_address_out_of_range));
-            return false;
-        }
-        total += blocks;  // at most 2^12 times 2^32
-        if (total > state.provisioning.maximum_unmap_blocks) {
-            const std::size_t at = unmap_header_bytes + i * unmap_descriptor_bytes + 8;
-            refuse(c, scsi::invalid_field_in_parameter_list(static_cast<std::uint16_t>(at)));
-            return false;
-        }
-        if (blocks != 0) {
-            first = std::min(first, lba);
-            end = std::max(end, lba + blocks);
-        }
-    }
-    if (total != 0) {
-        c.access_ = MediumAccess::writes;
-        c.first_block_ = first;
-        c.end_block_ = end;
+    c.items_ = static_cast<std::uint32_t>(ranges->size());
+    if (ranges->empty())
+        return true;
+    c.access_ = MediumAccess::writes;
+    c.first_block_ = ~std::uint64_t{0};
+    for (const scsi::BlockRange& range : *ranges) {
+        c.first_block_ = std::min(c.first_block_, range.lba);
+        c.end_block_ = std::max(c.end_block_, range.lba + range.blocks);
     }
     return true;
 }
@@ -99,9 +77,10 @@ Step DeviceServer::next_unmap(Command& c) {
     const std::uint64_t unit = std::max(store.unmap_granularity_blocks, 1u);
     const std::uint64_t shift = unit - store.unmap_alignment_blocks % unit;
     const bool zero_ends = store.unmapped_reads_zeros && store.write_zeroes == Support::native;
-    const std::size_t count = unmap_descriptors(c.data_out);
-    while (c.cursor_ < count) {
-        const auto [lba, blocks] = unmap_descriptor(c.data_out, c.cursor_);
+    const auto* const ranges = reinterpret_cast<const scsi::BlockRange*>(
+        c.buffer_.data() + ranges_offset(c.transfer_bytes_));
+    while (c.cursor_ < c.items_) {
+        const auto [lba, blocks] = ranges[c.cursor_];
         if (c.done_blocks_ == blocks) {
             ++c.cursor_;
             c.done_blocks_ = 0;
@@ -138,17 +117,18 @@ Step DeviceServer::resume_unmap(Command& c) {
 // --- WRITE SAME (SBC-4 5.49, 5.50) ---
 
 bool DeviceServer::prepare_write_same(Command& c) {
-    constexpr std::uint8_t ndob = 0x01;
-    constexpr std::uint8_t unmap = 0x08;
-    if ((c.cdb[1] & unmap) != 0 && !c.unit_->state().provisioning.write_same_unmap) {
-        refuse(c, scsi::invalid_field_in_cdb(1, 3));
+    const scsi::NexusState nexus = static_cast<const ITNexusImpl&>(c.nexus()).state();
+    const auto fields = scsi::decode_write_same(request_of(c, &c.unit_->state(), nexus));
+    if (!fields) {
+        refuse(c, fields.error());
         return false;
     }
+    c.unmap_ = fields->unmap;
     c.access_ = MediumAccess::writes;
     c.first_block_ = c.decoded_.lba;
     c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
     const std::uint32_t block_bytes = c.unit_->block_bytes();
-    c.transfer_bytes_ = (c.cdb[1] & ndob) != 0 ? 0 : block_bytes;
+    c.transfer_bytes_ = scsi::write_same_data_blocks(*fields) * block_bytes;
     c.buffer_bytes_ = static_cast<std::uint32_t>(
         std::min(c.decoded_.blocks * std::uint64_t{block_bytes}, pattern_bytes));
     return true;
@@ -182,9 +162,8 @@ Step DeviceServer::next_write_same(Command& c) {
     const std::uint64_t left = c.decoded_.blocks - c.done_blocks_;
     const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
     if (c.phase_ == same_zeroes) {
-        constexpr std::uint8_t unmap = 0x08;
         ask_store(c, StoreOpcode::write_zeroes, at, left, {});
-        c.io_.may_unmap = (c.cdb[1] & unmap) != 0;
+        c.io_.may_unmap = c.unmap_;
     } else {
         const std::uint64_t block_bytes = c.unit_->block_bytes();
         const std::uint64_t blocks =
@@ -207,7 +186,7 @@ Step DeviceServer::resume_write_same(Command& c) {
 
 // --- GET LBA STATUS (SBC-4 5.8) ---
 
-// The buffer: first the extents found so far (cursor_ of them), then room for the parameter data.
+// The buffer: first the extents found so far (items_ of them), then room for the parameter data.
 Step DeviceServer::execute_get_lba_status(Command& c) {
     if (!obtain_buffer(c, most_extents * (sizeof(Extent) + lba_status_descriptor_bytes) +
                               lba_status_header_bytes))
@@ -216,7 +195,7 @@ Step DeviceServer::execute_get_lba_status(Command& c) {
         ::new (c.buffer_.data())
             Extent{c.decoded_.lba, c.unit_->state().geometry.blocks - c.decoded_.lba,
                    scsi::ProvisioningStatus::mapped};
-        c.cursor_ = 1;
+        c.items_ = 1;
         return answer_lba_status(c);
     }
     return next_lba_status(c);
@@ -245,12 +224,12 @@ Step DeviceServer::resume_get_lba_status(Command& c) {
         1, most_extents);
     auto* const extents = reinterpret_cast<Extent*>(c.buffer_.data());
     c.done_blocks_ += blocks;
-    if (c.cursor_ != 0 && extents[c.cursor_ - 1].status == status) {
-        extents[c.cursor_ - 1].blocks += blocks;
+    if (c.items_ != 0 && extents[c.items_ - 1].status == status) {
+        extents[c.items_ - 1].blocks += blocks;
     } else {
-        if (c.cursor_ == room)
+        if (c.items_ == room)
             return answer_lba_status(c);
-        ::new (extents + c.cursor_++) Extent{at, blocks, status};
+        ::new (extents + c.items_++) Extent{at, blocks, status};
     }
     return at + blocks < capacity ? next_lba_status(c) : answer_lba_status(c);
 }
@@ -262,9 +241,8 @@ Step DeviceServer::answer_lba_status(Command& c) {
         c.buffer_
             .bytes(offset + lba_status_header_bytes + most_extents * lba_status_descriptor_bytes)
             .subspan(offset);
-    return answer_with(c, room, [&](Builder& into) {
-        scsi::get_lba_status({extents, static_cast<std::size_t>(c.cursor_)}, into);
-    });
+    return answer_with(c, room,
+                       [&](Builder& into) { scsi::get_lba_status({extents, c.items_}, into); });
 }
 
 }  // namespace olio::target

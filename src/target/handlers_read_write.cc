@@ -1,6 +1,8 @@
 // READ and WRITE in all their forms.
 #include <algorithm>
 
+#include "scsi/cdb_fields.h"
+#include "scsi/range.h"
 #include "target/device_server.h"
 
 namespace olio::target {
@@ -9,9 +11,6 @@ using scsi::MediumAccess;
 
 namespace {
 
-constexpr std::uint8_t fua_bit = 0x08;  // byte 1 of all but the six-byte commands
-constexpr std::size_t six_byte_cdb = 6;
-
 enum ReadPhase : std::uint8_t { read_start, read_flush, read_borrow, read_copy };
 enum WritePhase : std::uint8_t { write_start, write_data, write_flush };
 
@@ -19,8 +18,8 @@ enum WritePhase : std::uint8_t { write_start, write_data, write_flush };
 
 bool DeviceServer::prepare_range(Command& c) {
     c.first_block_ = c.decoded_.lba;
-    c.end_block_ = c.decoded_.blocks == 0 ? c.unit_->state().geometry.blocks
-                                          : c.decoded_.lba + c.decoded_.blocks;
+    c.end_block_ =
+        c.decoded_.lba + scsi::blocks_or_rest(c.unit_->state(), c.decoded_.lba, c.decoded_.blocks);
     return true;
 }
 
@@ -28,7 +27,7 @@ bool DeviceServer::prepare_read(Command& c) {
     c.access_ = MediumAccess::reads;
     c.first_block_ = c.decoded_.lba;
     c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
-    c.fua_ = c.row_->cdb_bytes != six_byte_cdb && (c.cdb[1] & fua_bit) != 0;
+    c.fua_ = scsi::decode_cache_fields(c.cdb).force_unit_access;
     // Bounded by MAXIMUM TRANSFER LENGTH, which admission has checked.
     c.transfer_bytes_ = static_cast<std::uint32_t>(c.decoded_.blocks * c.unit_->block_bytes());
     return true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "scsi/cdb_fields.h"
 #include "target/device_server.h"
 
 namespace olio::target {
@@ -12,12 +13,6 @@ using scsi::MediumAccess;
 namespace {
 
 constexpr std::uint64_t chunk_bytes = 256 << 10;  // read back at a time
-
-enum BytChk : std::uint8_t { medium_only = 0, compare_all = 1, reserved = 2, compare_one = 3 };
-
-BytChk bytchk(Bytes cdb) noexcept {
-    return static_cast<BytChk>(cdb[1] >> 1 & 3);
-}
 
 enum VerifyPhase : std::uint8_t { verify_start, verify_write, verify_flush, verify_read };
 enum ComparePhase : std::uint8_t { compare_start, compare_read, compare_write, compare_flush };
@@ -36,19 +31,14 @@ bool DeviceServer::prepare_verify(Command& c) {
     c.first_block_ = c.decoded_.lba;
     c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
     const std::uint32_t block_bytes = c.unit_->block_bytes();
-    switch (bytchk(c.cdb)) {
-        case medium_only:
-            break;
-        case compare_all:
-            c.transfer_bytes_ = static_cast<std::uint32_t>(c.decoded_.blocks * block_bytes);
-            break;
-        case compare_one:
-            c.transfer_bytes_ = c.decoded_.blocks == 0 ? 0 : block_bytes;
-            break;
-        case reserved:
-            refuse(c, scsi::invalid_field_in_cdb(1, 2));
-            return false;
+    const auto fields = scsi::decode_verify(c.cdb);
+    if (!fields) {
+        refuse(c, fields.error());
+        return false;
     }
+    c.check_ = fields->byte_check;
+    c.transfer_bytes_ = static_cast<std::uint32_t>(
+        scsi::verify_data_blocks(c.check_, c.decoded_.blocks) * block_bytes);
     c.buffer_bytes_ = c.transfer_bytes_ + static_cast<std::uint32_t>(std::min<std::uint64_t>(
                                               c.decoded_.blocks * block_bytes, chunk_bytes));
     return true;
@@ -91,8 +81,8 @@ bool DeviceServer::compare_step(Command& c, bool single_block) {
 }
 
 Step DeviceServer::resume_verify(Command& c) {
-    const BytChk mode = bytchk(c.cdb);
-    if (mode != medium_only && !compare_step(c, mode == compare_one))
+    if (c.check_ != scsi::ByteCheck::medium_only &&
+        !compare_step(c, c.check_ == scsi::ByteCheck::compare_one))
         return Step::waiting;
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
@@ -101,7 +91,13 @@ Step DeviceServer::resume_verify(Command& c) {
 }
 
 bool DeviceServer::prepare_write_and_verify(Command& c) {
+    const auto fields = scsi::decode_verify(c.cdb);
+    if (!fields) {
+        refuse(c, fields.error());
+        return false;
+    }
     prepare_write(c);
+    c.check_ = fields->byte_check;
     c.fua_ = true;  // what is verified must be on the medium
     c.buffer_bytes_ = c.transfer_bytes_ + static_cast<std::uint32_t>(std::min<std::uint64_t>(
                                               c.transfer_bytes_, chunk_bytes));
@@ -141,7 +137,7 @@ Step DeviceServer::resume_write_and_verify(Command& c) {
 bool DeviceServer::prepare_compare_and_write(Command& c) {
     c.first_block_ = c.decoded_.lba;
     c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
-    c.fua_ = (c.cdb[1] & 0x08) != 0;
+    c.fua_ = scsi::decode_cache_fields(c.cdb).force_unit_access;
     const auto bytes = static_cast<std::uint32_t>(c.decoded_.blocks * c.unit_->block_bytes());
     c.transfer_bytes_ = 2 * bytes;
     c.buffer_bytes_ = 3 * bytes;
