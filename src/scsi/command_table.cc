@@ -27,6 +27,10 @@ constexpr bool within(const CdbField& field, const CommandRow& row) {
         return true;
     if (unsigned{field.byte} + field.bytes > row.cdb_bytes || field.bytes > 8)
         return false;
+    if (field.bytes > 4 && field.bytes < 8)
+        return false;  // field_value() knows no such widths
+    if (field.first_byte_mask != 0xFF && field.bytes != 1 && field.bytes != 3)
+        return false;
     for (std::size_t i = 0; i < field.bytes; ++i) {
         const std::uint8_t bits = i == 0 ? field.first_byte_mask : 0xFF;
         if ((row.usage[field.byte + i] & bits) != bits)
@@ -349,9 +353,25 @@ std::uint64_t field_value(const CdbField& field, Bytes cdb) noexcept {
     if (field.bytes == 0)
         return 0;
     OLIO_ASSERT(std::size_t{field.byte} + field.bytes <= cdb.size(), "find_row checks the length");
-    std::uint64_t value = cdb[field.byte] & field.first_byte_mask;
-    for (std::size_t i = 1; i < field.bytes; ++i)
-        value = value << 8 | cdb[field.byte + i];
+    const std::uint8_t* const at = cdb.data() + field.byte;
+    std::uint64_t value = 0;
+    switch (field.bytes) {  // the widths that CDBs have
+        case 1:
+            value = at[0] & field.first_byte_mask;
+            break;
+        case 2:
+            value = load_be<std::uint16_t>(at);
+            break;
+        case 3:
+            value = load_be24(at) & (std::uint32_t{field.first_byte_mask} << 16 | 0xFFFF);
+            break;
+        case 4:
+            value = load_be<std::uint32_t>(at);
+            break;
+        default:
+            value = load_be<std::uint64_t>(at);
+            break;
+    }
     return value == 0 ? field.zero_means : value;
 }
 

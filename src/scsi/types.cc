@@ -1,6 +1,7 @@
 #include "scsi/types.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 namespace olio::scsi {
 
@@ -8,8 +9,8 @@ namespace {
 
 constexpr std::uint32_t flat_space_limit = 1U << 14;
 constexpr std::uint8_t address_method_mask = 0xC0;  // SAM-5 4.7.6
-constexpr std::uint8_t peripheral_method = 0x00;
 constexpr std::uint8_t flat_method = 0x40;
+constexpr std::uint64_t lower_levels_mask = (std::uint64_t{1} << 48) - 1;
 
 }  // namespace
 
@@ -23,18 +24,15 @@ Lun Lun::from_number(std::uint32_t number) noexcept {
 }
 
 std::uint32_t Lun::number() const noexcept {
-    for (std::size_t i = 2; i < bytes.size(); ++i)
-        if (bytes[i] != 0)
-            return no_number;
-    const std::uint8_t low_bits = bytes[0] & static_cast<std::uint8_t>(~address_method_mask);
-    switch (bytes[0] & address_method_mask) {
-        case peripheral_method:
-            return low_bits == 0 ? bytes[1] : no_number;  // a bus identifier is a second level
-        case flat_method:
-            return std::uint32_t{low_bits} << 8 | bytes[1];
-        default:
-            return no_number;
-    }
+    const std::uint64_t whole = load_be<std::uint64_t>(bytes.data());
+    if ((whole & lower_levels_mask) != 0) [[unlikely]]
+        return no_number;
+    const auto first_level = static_cast<std::uint32_t>(whole >> 48);
+    if (first_level < 256)  // peripheral device addressing; a bus identifier is a second level
+        return first_level;
+    if ((bytes[0] & address_method_mask) == flat_method)
+        return first_level & (flat_space_limit - 1);
+    return no_number;
 }
 
 }  // namespace olio::scsi
