@@ -1,0 +1,86 @@
+// What an administrator configures: targets, their portal groups, who may come in and what they see.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "fabric/iscsi/chap.h"
+#include "fabric/iscsi/login.h"
+#include "fabric/iscsi/negotiation.h"
+#include "reactor/shard.h"
+#include "target/lun_map.h"
+#include "target/target_port.h"
+
+namespace olio::iscsi {
+
+// One portal group (RFC 7143 4.4.1); its portals are network endpoints that this process listens on.
+struct PortalGroupOptions {
+    std::uint16_t tag = 1;
+    bool enabled = true;
+    std::vector<reactor::Endpoint> portals;
+    AuthenticationSettings authentication;
+    // Initiator names that may log in; empty: any.
+    std::vector<std::string> allowed_initiators;
+    // What an initiator sees: its own map, or else the common one.
+    std::shared_ptr<const target::LunMap> luns;
+    std::map<std::string, std::shared_ptr<const target::LunMap>> luns_of_initiator;
+    OperationalSettings settings;
+    std::uint32_t command_window = 128;  // 1 … limits::commands_per_nexus
+};
+
+struct TargetNodeOptions {
+    std::string name;   // iqn., eui. or naa. name
+    std::string alias;  // at most 255 bytes
+    std::vector<PortalGroupOptions> groups;
+};
+
+// A portal group in use. Immutable but for its LUN maps, which only shard 0 changes and reads.
+struct PortalGroup {
+    std::string target_name;
+    std::string target_alias;
+    PortalGroupOptions options;
+    std::set<std::string> allowed;
+    std::shared_ptr<const AuthenticationSettings> authentication;
+    target::TargetPort port;
+
+    [[nodiscard]] std::shared_ptr<const target::LunMap> luns_for(
+        const std::string& initiator) const;
+};
+
+// All targets. Used on shard 0 alone.
+class TargetSet {
+  public:
+    // EINVAL: bad name, tag, alias, window or credentials. EEXIST: the name is in use.
+    [[nodiscard]] Result<void> add(TargetNodeOptions options);
+    [[nodiscard]] Result<void> remove(const std::string& name);
+    void set_discovery_authentication(AuthenticationSettings settings);
+
+    // For a host that came in by `portal` (as configured, e.g. a wildcard).
+    [[nodiscard]] TargetSelection select(const LoginIdentity& identity,
+                                         const reactor::Endpoint& portal) const;
+    [[nodiscard]] std::shared_ptr<PortalGroup> find(std::string_view target_name,
+                                                    const reactor::Endpoint& portal) const;
+    [[nodiscard]] std::shared_ptr<PortalGroup> find(std::string_view target_name,
+                                                    std::uint16_t tag) const;
+    // SendTargets: what `initiator`, who came in at `local`, may see of `which` ("All" or a name).
+    [[nodiscard]] std::string send_targets(std::string_view which, const std::string& initiator,
+                                           const reactor::Endpoint& local) const;
+    [[nodiscard]] std::vector<reactor::Endpoint> portals() const;  // each once
+
+  private:
+    std::map<std::string, std::vector<std::shared_ptr<PortalGroup>>, std::less<>> targets_;
+    std::shared_ptr<const AuthenticationSettings> discovery_;
+    std::uint16_t last_relative_port_ = 0;
+};
+
+// TargetName and TargetAddress of one group (RFC 7143 appendix C), as a host at `local` may use them.
+void add_target_addresses(const PortalGroup& group, const reactor::Endpoint& local,
+                          TextBuilder& text);
+
+}  // namespace olio::iscsi
