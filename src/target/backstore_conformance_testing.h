@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -90,7 +91,7 @@ class StoreUser {
     RunningReactor& reactor_;
     std::uint32_t block_bytes_;
     std::vector<std::unique_ptr<StoreChannel>> channels_;
-    std::uint64_t error_lba_ = 0;
+    std::atomic<std::uint64_t> error_lba_ = 0;  // tests may run requests on several threads
 };
 
 // A store to be tried: empty (all zeros), of at least conformance_bytes, its own with each call. An
