@@ -61,10 +61,6 @@ std::string size_text(const Json& object, const char* member) {
     return format_size(object.value(member, std::uint64_t{0}));
 }
 
-std::string yes_or_no(const Json& object, const char* member) {
-    return object.value(member, false) ? "yes" : "no";
-}
-
 // A member that is text or null.
 std::string optional_text(const Json& object, const char* member) {
     const auto found = object.find(member);

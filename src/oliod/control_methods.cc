@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -267,23 +268,31 @@ void rescan(Daemon& daemon, const Json& parameters, Answer answer) {
 // ---- sessions
 // ------------------------------------------------------------------------------------
 
+Json session_json(const iscsi::SessionStatistics& session) {
+    return {{"initiator", session.initiator_name},
+            {"alias", session.initiator_alias},
+            {"address", session.initiator_address},
+            {"target", session.target_name},
+            {"portal_group", session.portal_group_tag},
+            {"tsih", session.tsih},
+            {"shard", session.shard},
+            {"discovery", session.discovery},
+            {"header_digest", session.header_digest},
+            {"data_digest", session.data_digest},
+            {"commands", session.commands},
+            {"commands_in_flight", session.commands_in_flight},
+            {"read_bytes", session.read_bytes},
+            {"write_bytes", session.write_bytes},
+            {"rejects", session.rejects},
+            {"digest_errors", session.digest_errors}};
+}
+
 void sessions(Daemon& daemon, Answer answer) {
     daemon.iscsi().sessions(
         [answer = std::move(answer)](std::vector<iscsi::SessionStatistics> found) mutable {
             Json list = Json::array();
             for (const iscsi::SessionStatistics& session : found)
-                list.push_back({{"initiator", session.initiator_name},
-                                {"address", session.initiator_address},
-                                {"target", session.target_name},
-                                {"portal_group", session.portal_group_tag},
-                                {"tsih", session.tsih},
-                                {"shard", session.shard},
-                                {"discovery", session.discovery},
-                                {"header_digest", session.header_digest},
-                                {"data_digest", session.data_digest},
-                                {"commands", session.commands},
-                                {"read_bytes", session.read_bytes},
-                                {"write_bytes", session.write_bytes}});
+                list.push_back(session_json(session));
             answer.result(list);
         });
 }

@@ -42,6 +42,19 @@ std::optional<iscsi::ChapCredentials> for_iscsi(const std::optional<Credentials>
     return iscsi::ChapCredentials{credentials->user, credentials->secret};
 }
 
+// As iscsi::OperationalSettings has them: bit 0 for None, bit 1 for CRC32C.
+std::uint32_t digest_mask(DigestPolicy policy) {
+    switch (policy) {
+        case DigestPolicy::off:
+            return 0b01;
+        case DigestPolicy::required:
+            return 0b10;
+        case DigestPolicy::optional:
+            break;
+    }
+    return 0b11;
+}
+
 }  // namespace
 
 std::string_view name_of(DaemonState state) noexcept {
@@ -150,13 +163,13 @@ void Daemon::disk_opened(Result<target::LogicalUnit*> unit) {
 }
 
 void Daemon::start_target() {
-    const auto started = listen();
+    const auto started = add_target();
     if (!started)
         return start_failed(started.error());
     serving();
 }
 
-Result<void> Daemon::listen() {
+Result<void> Daemon::add_target() {
     std::vector<target::LunMapEntry> entries;
     entries.reserve(disks_.size());
     for (const Disk& disk : disks_)
@@ -165,17 +178,19 @@ Result<void> Daemon::listen() {
     auto luns = target::LunMap::make(std::move(entries));
     if (!luns)
         return std::unexpected(std::move(luns.error()));
+    iscsi::PortalGroupOptions group;
+    group.tag = portal_group_tag;
+    group.portals = options_.listen;
+    group.access.initiator_names = options_.access.allowed;
+    group.access.chap = for_iscsi(options_.access.chap);
+    group.access.mutual_chap = for_iscsi(options_.access.mutual_chap);
+    group.luns = std::move(*luns);
+    group.settings.header_digests = digest_mask(options_.header_digest);
+    group.settings.data_digests = digest_mask(options_.data_digest);
     iscsi::TargetNodeOptions node{
         .name = options_.target_name, .alias = "Olio", .portal_groups = {}};
-    node.portal_groups.push_back({.tag = portal_group_tag,
-                                  .portals = options_.listen,
-                                  .access = {.initiator_names = options_.access.allowed,
-                                             .chap = for_iscsi(options_.access.chap),
-                                             .mutual_chap = for_iscsi(options_.access.mutual_chap)},
-                                  .discovery_chap = std::nullopt,
-                                  .luns = std::move(*luns)});
+    node.portal_groups.push_back(std::move(group));
     OLIO_TRY(iscsi_->add_target_node(std::move(node)));
-    target_started_ = true;
     return iscsi_->start();
 }
 
@@ -217,10 +232,7 @@ void Daemon::end(unsigned grace_seconds) {
     notify_service_manager("STOPPING=1");
     reactor_->shard(0).start(watchdog_,
                              (grace_seconds + end_slack_seconds) * reactor::nanoseconds_per_second);
-    if (target_started_)
-        iscsi_->stop(grace_seconds, [this] { remove_disks(); });
-    else
-        remove_disks();
+    iscsi_->stop(grace_seconds, [this] { remove_disks(); });
 }
 
 // Without taking anything down: what a host was told is durable is so already.

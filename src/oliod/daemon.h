@@ -80,7 +80,7 @@ class Daemon {
     void open_next_disk();
     void disk_opened(Result<target::LogicalUnit*> unit);
     void start_target();
-    Result<void> listen();
+    Result<void> add_target();
     void serving();
     void start_failed(const Error& error);
     void signal_heard(int signal);
@@ -95,7 +95,6 @@ class Daemon {
     std::uint64_t memory_bound_bytes_ = 0;
     reactor::Nanoseconds started_at_ = 0;
     std::vector<Disk> disks_;
-    bool target_started_ = false;
     bool end_after_start_ = false;
     unsigned ends_heard_ = 0;
 

@@ -34,6 +34,8 @@ struct Words {
     std::string mutual_chap_file;
     std::vector<std::string> allow;
     bool open = false;
+    DigestPolicy header_digest = DigestPolicy::optional;
+    DigestPolicy data_digest = DigestPolicy::optional;
     reactor::Backend reactor = reactor::Backend::automatic;
     unsigned shards = 0;
     std::string control;
@@ -45,6 +47,11 @@ const std::map<std::string, reactor::Backend> backends{
     {"auto", reactor::Backend::automatic},
     {"io_uring", reactor::Backend::io_uring},
     {"epoll", reactor::Backend::epoll},
+};
+const std::map<std::string, DigestPolicy> digest_policies{
+    {"optional", DigestPolicy::optional},
+    {"required", DigestPolicy::required},
+    {"off", DigestPolicy::off},
 };
 const std::map<std::string, log::Level> levels{
     {"debug", log::Level::debug}, {"info", log::Level::info}, {"warning", log::Level::warning},
@@ -105,6 +112,15 @@ void describe_access(CLI::App& app, Words& words) {
         ->type_name("IQN")
         ->group(group);
     app.add_flag("--open", words.open, "Let everyone in who can reach the address")->group(group);
+    const auto add_digest = [&](const char* name, DigestPolicy& to, const char* help) {
+        app.add_option(name, to, help)
+            ->type_name("POLICY")
+            ->transform(CLI::CheckedTransformer(digest_policies, CLI::ignore_case).description(""))
+            ->group(group);
+    };
+    add_digest("--header-digest", words.header_digest,
+               "Checksums of headers: optional (as the host likes), required or off");
+    add_digest("--data-digest", words.data_digest, "Checksums of data, likewise");
 }
 
 void describe_process(CLI::App& app, Words& words) {
@@ -225,6 +241,8 @@ Result<Options> understand(const Words& words) {
                               ? words.target_name
                               : default_target_name(host_name(), machine_id(),
                                                     options.listen.front().port(), ::getpid());
+    options.header_digest = words.header_digest;
+    options.data_digest = words.data_digest;
     options.reactor = words.reactor;
     options.shards =
         words.shards != 0 ? words.shards : std::min(usable_processors(), limits::shards);

@@ -1,6 +1,7 @@
 // The daemon's command line.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,11 +14,16 @@
 
 namespace olio::oliod {
 
+// Whether PDUs carry a CRC32C: as the host likes, always, or never.
+enum class DigestPolicy : std::uint8_t { optional, required, off };
+
 struct Options {
     std::vector<DiskSpec> disks;  // LUN 0, 1, 2 …
     std::vector<reactor::Endpoint> listen;
     std::string target_name;
     AccessPolicy access;
+    DigestPolicy header_digest = DigestPolicy::optional;
+    DigestPolicy data_digest = DigestPolicy::optional;
     reactor::Backend reactor = reactor::Backend::automatic;
     unsigned shards = 1;
     std::string control_path;
