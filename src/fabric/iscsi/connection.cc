@@ -176,7 +176,7 @@ bool Connection::parse_header() {
         crc.update({start, header});
         if (!crc.matches(start + header)) {
             // 7.7: where one PDU ends and the next begins is not known any more.
-            ++session_.statistics().digest_errors;
+            ++session_.counters().digest_errors;
             drop("a header digest is wrong");
             return false;
         }
@@ -239,7 +239,7 @@ bool Connection::parse_trailer() {
         data_crc_.update({rx_.get() + rx_begin_, pad});
         digest_ok = data_crc_.matches(rx_.get() + rx_begin_ + pad);
         if (!digest_ok)
-            ++session_.statistics().digest_errors;
+            ++session_.counters().digest_errors;
     }
     rx_begin_ += pad + (digest ? digest_bytes : 0);
     stage_ = Stage::header;
@@ -305,9 +305,8 @@ void Connection::end_other(bool digest_ok) {
         return;
     }
     exp_stat_sn_ = load_be<std::uint32_t>(&bhs_[28]);
-    const bool unnumbered =
-        is_immediate(bhs_) ||
-        (opcode_of(bhs_) == Opcode::nop_out && initiator_task_tag(bhs_) == reserved_tag);
+    const bool unnumbered = is_immediate(bhs_) || (opcode_of(bhs_) == Opcode::nop_out &&
+                                                   initiator_task_tag(bhs_) == reserved_tag);
     if (!unnumbered) {
         switch (session_.classify(load_be<std::uint32_t>(&bhs_[24]))) {
             case Arrival::ignore:
@@ -350,7 +349,7 @@ void Connection::refuse_pdu(RejectReason reason) {
 }
 
 void Connection::reject(RejectReason reason, const BasicHeader& bhs, bool closes) {
-    ++session_.statistics().rejects;
+    ++session_.counters().rejects;
     RejectPdu pdu;
     pdu.reason = reason;
     auto answer = std::make_unique<Answer>();

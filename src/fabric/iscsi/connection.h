@@ -1,6 +1,6 @@
-// One connection in the full feature phase (RFC 7143 4.3) as a state machine from bytes to bytes. It
-// knows neither sockets nor threads: whoever carries the bytes asks where the next ones go, says how
-// many came, and asks what to send. Data goes straight to and from the memory of the engine.
+// One connection in the full feature phase (RFC 7143 4.3) as a state machine from bytes to bytes.
+// It knows neither sockets nor threads: whoever carries the bytes asks where the next ones go, says
+// how many came, and asks what to send. Data goes straight to and from the memory of the engine.
 #pragma once
 
 #include <sys/uio.h>
@@ -28,7 +28,8 @@ class ConnectionTransport {
   public:
     virtual void output_ready() noexcept = 0;   // gather() has something
     virtual void input_resumed() noexcept = 0;  // receive_window() is no longer empty
-    // The window that is lent must come back soon: end the receive that uses it (received(0) will do).
+    // The window that is lent must come back soon: end the receive that uses it (received(0) will
+    // do).
     virtual void renew_receive() noexcept = 0;
     // The connection is over. Bring back what is lent, then call Connection::lost().
     virtual void drop(std::string_view reason) noexcept = 0;
@@ -37,10 +38,10 @@ class ConnectionTransport {
     ~ConnectionTransport() = default;
 };
 
-struct ConnectionTimes {  // nanoseconds
-    std::uint64_t idle = 30'000'000'000;           // silence after which a NOP-In asks
-    std::uint64_t answer = 10'000'000'000;         // silence after that which ends the connection
-    std::uint64_t data_out = 60'000'000'000;       // solicited data that does not come
+struct ConnectionTimes {                      // nanoseconds
+    std::uint64_t idle = 30'000'000'000;      // silence after which a NOP-In asks
+    std::uint64_t answer = 10'000'000'000;    // silence after that which ends the connection
+    std::uint64_t data_out = 60'000'000'000;  // solicited data that does not come
 };
 
 class Connection {
@@ -51,12 +52,12 @@ class Connection {
 
     struct Options {
         std::uint16_t cid = 0;
-        std::uint32_t stat_sn = 0;        // the next one
+        std::uint32_t stat_sn = 0;  // the next one
         std::uint16_t portal_group_tag = 1;
-        std::string local_host;           // where the host came in, for SendTargets
-        std::string local_address;        // the same with its port, as TargetAddress wants it
+        std::string local_host;     // where the host came in, for SendTargets
+        std::string local_address;  // the same with its port, as TargetAddress wants it
         ConnectionTimes times;
-        OperationalSettings settings;     // for what may be renegotiated
+        OperationalSettings settings;  // for what may be renegotiated
     };
     // `session` must outlive it. Adds itself to the session; lost() removes it.
     Connection(Session& session, ConnectionTransport& transport, Options options,
@@ -65,14 +66,15 @@ class Connection {
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    // --- Bytes in. The window is lent until received() is called, with the number of bytes that were
-    // put into it from its start. An empty window: ask again after input_resumed(). ---
+    // --- Bytes in. The window is lent until received() is called, with the number of bytes that
+    // were put into it from its start. An empty window: ask again after input_resumed(). ---
     [[nodiscard]] std::size_t receive_window(std::span<iovec, 2> into) noexcept;
     void received(std::size_t count, std::uint64_t now);
     // Bytes that arrived before the connection was made (behind the last login request).
     void preload(Bytes bytes, std::uint64_t now);
 
-    // --- Bytes out. What gather() gave stays valid until sent() has taken it or lost() is called. ---
+    // --- Bytes out. What gather() gave stays valid until sent() has taken it or lost() is called.
+    // ---
     [[nodiscard]] std::size_t gather(std::span<iovec> into);
     void sent(std::size_t count, std::uint64_t now);
 
@@ -200,10 +202,10 @@ class Connection {
     Stage stage_ = Stage::header;
     BasicHeader bhs_{};
     std::vector<std::uint8_t> ahs_;
-    std::uint32_t data_left_ = 0;      // of the data segment
-    MutableBytes target_;              // where its next bytes go; what is longer is discarded
+    std::uint32_t data_left_ = 0;       // of the data segment
+    MutableBytes target_;               // where its next bytes go; what is longer is discarded
     IscsiTask* target_task_ = nullptr;  // whose memory that is
-    bool target_released_ = false;     // let go of target_ as soon as it is not lent
+    bool target_released_ = false;      // let go of target_ as soon as it is not lent
     Crc32c data_crc_;
     std::vector<std::uint8_t> small_;  // a data segment that is kept whole
     IscsiTask* pdu_task_ = nullptr;    // the task the PDU being received belongs to

@@ -153,8 +153,7 @@ void Connection::aim(IscsiTask& task, std::uint32_t offset) noexcept {
 void Connection::end_command(bool digest_ok) {
     // The queue behind this command may go on; but only now, for its data had to come first.
     if (IscsiTask* task = pdu_task_; task != nullptr && !task->unsolicited_done) {
-        const bool wanted =
-            task->state == TaskState::receiving || task->state == TaskState::held;
+        const bool wanted = task->state == TaskState::receiving || task->state == TaskState::held;
         Burst& burst = task->bursts[0];
         if (!digest_ok)
             reject(RejectReason::data_digest_error, bhs_);
@@ -214,8 +213,8 @@ void Connection::advance_data_out(IscsiTask& task) {
 void Connection::close_burst(IscsiTask& task, Burst& burst) {
     burst.open = false;
     if (burst.transfer_tag == reserved_tag) {
-        const bool whole = burst.extents.empty() ||
-                           (burst.extents.size() == 1 && burst.extents[0].begin == 0);
+        const bool whole =
+            burst.extents.empty() || (burst.extents.size() == 1 && burst.extents[0].begin == 0);
         if (!whole) {
             fail_data(task, incorrect_amount_of_data);
             return;
@@ -232,8 +231,7 @@ void Connection::begin_data_out_pdu() {
     exp_stat_sn_ = pdu.exp_stat_sn;
     ignored_ = true;
     IscsiTask* task = session_.find_task(pdu.task_tag);
-    if (task == nullptr || task->connection != this || task->protocol_failed ||
-        task->terminating ||
+    if (task == nullptr || task->connection != this || task->protocol_failed || task->terminating ||
         (task->state != TaskState::receiving && task->state != TaskState::held))
         return;  // the rest of what an aborted or failed task was sent
     Burst* burst = task->find_burst(pdu.transfer_tag);

@@ -153,8 +153,7 @@ Connection::Then Connection::produce_r2t(IscsiTask& task, Frame& frame) {
 Connection::Then Connection::produce_data_in(IscsiTask& task, Frame& frame) {
     const std::uint32_t left = task.data_in_bytes - task.data_in_sent;
     const std::uint32_t burst_left = session_.parameters().max_burst_bytes - task.burst_sent;
-    const std::uint32_t length =
-        std::min({left, burst_left, parameters_.initiator_max_recv_bytes});
+    const std::uint32_t length = std::min({left, burst_left, parameters_.initiator_max_recv_bytes});
     const bool last = length == left;
     DataInPdu pdu;
     pdu.task_tag = task.task_tag;
@@ -167,12 +166,12 @@ Connection::Then Connection::produce_data_in(IscsiTask& task, Frame& frame) {
     frame.data_bytes = length;
     task.data_in_sent += length;
     task.burst_sent = length == burst_left ? 0 : task.burst_sent + length;
-    session_.statistics().bytes_to_host += length;
+    session_.counters().bytes_to_host += length;
     const bool ends = last && collapses(task);
     if (ends) {
         session_.leave_window(task);
-        pdu.flags |= static_cast<std::uint8_t>(data_in_flags::status |
-                                               residual_flags(task, pdu.residual));
+        pdu.flags |=
+            static_cast<std::uint8_t>(data_in_flags::status | residual_flags(task, pdu.residual));
         pdu.status = static_cast<std::uint8_t>(task.status);
         frame.ending = &task;
     }
@@ -219,10 +218,9 @@ void Connection::seal(Frame& frame, const BasicHeader& bhs) {
     if (parameters_.data_digest != 0 && frame.data_bytes != 0) {
         Crc32c crc;
         if (frame.task != nullptr)
-            for_each_piece(*frame.task, frame.data_offset, frame.data_bytes,
-                           [&crc](const std::uint8_t* from, std::size_t count) {
-                               crc.update({from, count});
-                           });
+            for_each_piece(
+                *frame.task, frame.data_offset, frame.data_bytes,
+                [&crc](const std::uint8_t* from, std::size_t count) { crc.update({from, count}); });
         else
             crc.update(frame.owned);
         crc.update(Bytes(frame.trailer).first(pad));

@@ -47,14 +47,13 @@ HostedSession::~HostedSession() = default;
 bool HostedSession::begin() {
     LoginOutcome outcome = std::move(start_.login);
     Login& login = *outcome.login;
-    session_ = std::make_unique<Session>(
-        Session::Options{.identity = login.identity(),
-                         .parameters = login.parameters(),
-                         .command_window = login.command_window(),
-                         .first_cmd_sn = login.initial_cmd_sn(),
-                         .tsih = start_.tsih,
-                         .buffers = &shard_.buffers()},
-        *this);
+    session_ = std::make_unique<Session>(Session::Options{.identity = login.identity(),
+                                                          .parameters = login.parameters(),
+                                                          .command_window = login.command_window(),
+                                                          .first_cmd_sn = login.initial_cmd_sn(),
+                                                          .tsih = start_.tsih,
+                                                          .buffers = &shard_.buffers()},
+                                         *this);
     if (start_.group != nullptr) {
         const std::string name = port_name(login.identity());
         auto nexus = engine_.establish_nexus(start_.group->port, {name, transport_id(name)},
@@ -75,9 +74,9 @@ bool HostedSession::begin() {
     options.times = start_.times;
     if (start_.group != nullptr)
         options.settings = start_.group->options.settings;
-    connection_ = std::make_unique<TcpConnection>(shard_, outcome.socket, *session_,
-                                                  std::move(options), wire_form(login.reply()),
-                                                  [this] { connection_closed(); });
+    connection_ =
+        std::make_unique<TcpConnection>(shard_, outcome.socket, *session_, std::move(options),
+                                        wire_form(login.reply()), [this] { connection_closed(); });
     connection_->start(outcome.leftover);
     return true;
 }
@@ -94,10 +93,9 @@ void HostedSession::connection_closed() {
     log::info("iSCSI session of {} from {} ended: {}", session_->identity().initiator_name,
               peer_.text(), connection_->close_reason());
     SessionHost& host = host_;
-    session_->close([&host, id = start_.id] { host.session_fenced(id); },
-                    [&host, id = start_.id, shard = shard_.index()] {
-                        host.session_drained(id, shard);
-                    });
+    session_->close(
+        [&host, id = start_.id] { host.session_fenced(id); },
+        [&host, id = start_.id, shard = shard_.index()] { host.session_drained(id, shard); });
 }
 
 std::string HostedSession::send_targets(const Connection&, std::string_view which) {

@@ -33,7 +33,7 @@ struct SessionStart {
     std::uint64_t id = 0;
     std::uint16_t tsih = 0;
     LoginOutcome login;
-    std::shared_ptr<PortalGroup> group;             // nullptr: discovery
+    std::shared_ptr<PortalGroup> group;  // nullptr: discovery
     std::shared_ptr<const target::LunMap> luns;
     ConnectionTimes times;
 };

@@ -1,5 +1,5 @@
-// One login over TCP, in lockstep: a request is read, its response sent, and then the next is read. A
-// login that stalls costs its own memory and nobody's time.
+// One login over TCP, in lockstep: a request is read, its response sent, and then the next is read.
+// A login that stalls costs its own memory and nobody's time.
 #pragma once
 
 #include <sys/uio.h>

@@ -75,10 +75,8 @@ struct PortalServer::Listener final : reactor::Operation, LoginPolicy {
     Retry retry;
 };
 
-Result<std::unique_ptr<IscsiTarget>> IscsiTarget::create(reactor::Reactor& reactor,
-                                                         target::Engine& engine,
-                                                         IscsiOptions options) {
-    OLIO_TRY(check_authentication(options.discovery));
+std::unique_ptr<IscsiTarget> IscsiTarget::create(reactor::Reactor& reactor, target::Engine& engine,
+                                                 IscsiOptions options) {
     return std::make_unique<PortalServer>(reactor, engine, std::move(options));
 }
 
@@ -87,36 +85,45 @@ PortalServer::PortalServer(reactor::Reactor& reactor, target::Engine& engine, Is
       engine_(engine),
       options_(std::move(options)),
       load_(reactor.size()),
-      hosted_(reactor.size()) {
-    targets_.set_discovery_authentication(options_.discovery);
-}
+      hosted_(reactor.size()) {}
 
 PortalServer::~PortalServer() = default;
 
-Result<void> PortalServer::add_target(TargetNodeOptions options) {
+Result<void> PortalServer::add_target_node(TargetNodeOptions options) {
     const std::string name = normalize_name(options.name);
-    std::vector<reactor::Endpoint> portals;
-    for (const PortalGroupOptions& group : options.groups) {
-        portals.insert(portals.end(), group.portals.begin(), group.portals.end());
-        if (const std::string advice = secret_advice(group.authentication); !advice.empty())
+    std::vector<reactor::Endpoint> endpoints;
+    for (const PortalGroupOptions& group : options.portal_groups) {
+        endpoints.insert(endpoints.end(), group.portals.begin(), group.portals.end());
+        const std::string advice = secret_advice(authentication_of(group.access));
+        if (!advice.empty())
             log::warning("{}: {}", name, advice);
     }
     OLIO_TRY(targets_.add(std::move(options)));
-    for (const reactor::Endpoint& portal : portals) {
-        const bool there = std::ranges::any_of(listeners_, [&portal](const auto& listener) {
-            return listener->configured.text() == portal.text();
+    if (!started_)
+        return {};
+    Result<void> listens = listen_on(endpoints);
+    if (!listens)
+        (void)targets_.remove(name);
+    return listens;
+}
+
+Result<void> PortalServer::start() {
+    started_ = true;
+    return listen_on(targets_.portals());
+}
+
+Result<void> PortalServer::listen_on(const std::vector<reactor::Endpoint>& endpoints) {
+    for (const reactor::Endpoint& endpoint : endpoints) {
+        const bool there = std::ranges::any_of(listeners_, [&endpoint](const auto& listener) {
+            return listener->configured.text() == endpoint.text();
         });
-        if (there)
-            continue;
-        if (auto listener = listen(portal); !listener) {
-            (void)targets_.remove(name);
-            return std::unexpected(listener.error());
-        }
+        if (!there)
+            OLIO_TRY(listen(endpoint));
     }
     return {};
 }
 
-Result<PortalServer::Listener*> PortalServer::listen(const reactor::Endpoint& at) {
+Result<void> PortalServer::listen(const reactor::Endpoint& at) {
     reactor::Shard& shard = reactor_.shard(0);
     Result<int> socket = shard.listen(at);
     if (!socket)
@@ -128,10 +135,10 @@ Result<PortalServer::Listener*> PortalServer::listen(const reactor::Endpoint& at
         listener->accept_next();
     else
         shard.post([listener] { listener->accept_next(); });
-    return listener;
+    return {};
 }
 
-std::vector<reactor::Endpoint> PortalServer::listening() const {
+std::vector<reactor::Endpoint> PortalServer::portals() const {
     std::vector<reactor::Endpoint> endpoints;
     for (const auto& listener : listeners_)
         if (listener->socket >= 0)
@@ -148,8 +155,8 @@ void PortalServer::accepted(Listener& listener, int socket) {
         shard.close(socket);
         return;
     }
-    auto login = std::make_unique<LoginConnection>(
-        shard, socket, *local, *peer, std::make_unique<Login>(listener), *this);
+    auto login = std::make_unique<LoginConnection>(shard, socket, *local, *peer,
+                                                   std::make_unique<Login>(listener), *this);
     LoginConnection* started = login.get();
     logins_.emplace(started, Pending{std::move(login), &listener});
     started->start();
@@ -199,8 +206,7 @@ LoginStatus PortalServer::admission_fault(const LoginIdentity& identity,
                                                   : LoginStatus::out_of_resources;
     // A connection for a session that exists: one connection is what was negotiated (13.2).
     const auto found = std::ranges::find_if(entries_, [&](const auto& each) {
-        return each.second.key == key && each.second.tsih == identity.tsih &&
-               !each.second.fenced;
+        return each.second.key == key && each.second.tsih == identity.tsih && !each.second.fenced;
     });
     if (found == entries_.end())
         return LoginStatus::session_does_not_exist;
@@ -250,8 +256,8 @@ void PortalServer::start_session(LoginConnection& login, std::string key) {
     entry.tsih = new_tsih();
     entry.shard = identity.discovery ? 0 : least_loaded();
     log::info("iSCSI {} of {} from {}{}{}", identity.discovery ? "discovery" : "session",
-              identity.initiator_name, login.peer().text(),
-              identity.discovery ? "" : " to ", identity.target_name);
+              identity.initiator_name, login.peer().text(), identity.discovery ? "" : " to ",
+              identity.target_name);
     start.id = ++last_id_;
     start.tsih = entry.tsih;
     start.times = options_.times;
@@ -291,9 +297,8 @@ std::uint16_t PortalServer::new_tsih() {
     for (;;) {
         if (++last_tsih_ == 0)
             continue;
-        const bool used = std::ranges::any_of(entries_, [this](const auto& each) {
-            return each.second.tsih == last_tsih_;
-        });
+        const bool used = std::ranges::any_of(
+            entries_, [this](const auto& each) { return each.second.tsih == last_tsih_; });
         if (!used)
             return last_tsih_;
     }
@@ -364,8 +369,8 @@ void PortalServer::notify_waiters() {
         std::exchange(stopped_, nullptr)();
 }
 
-void PortalServer::remove_target(const std::string& name,
-                                 std::move_only_function<void(Result<void>)> done) {
+void PortalServer::remove_target_node(const std::string& name,
+                                      std::move_only_function<void(Result<void>)> done) {
     if (Result<void> removed = targets_.remove(name); !removed) {
         done(std::move(removed));
         return;
@@ -406,10 +411,10 @@ Result<void> PortalServer::set_lun_map(const std::string& target_name, std::uint
     return {};
 }
 
-void PortalServer::sessions(std::move_only_function<void(std::vector<SessionInfo>)> done) {
+void PortalServer::sessions(std::move_only_function<void(std::vector<SessionStatistics>)> done) {
     struct Collection {
-        std::move_only_function<void(std::vector<SessionInfo>)> done;
-        std::vector<SessionInfo> found;
+        std::move_only_function<void(std::vector<SessionStatistics>)> done;
+        std::vector<SessionStatistics> found;
         std::size_t awaited = 0;
     };
     auto all = std::make_shared<Collection>();
@@ -417,20 +422,27 @@ void PortalServer::sessions(std::move_only_function<void(std::vector<SessionInfo
     all->awaited = hosted_.size();
     for (unsigned index = 0; index < hosted_.size(); ++index) {
         reactor_.shard(index).post([this, index, all] {
-            std::vector<SessionInfo> here;
+            std::vector<SessionStatistics> here;
             for (const auto& [id, hosted] : hosted_[index]) {
                 Session& session = hosted->session();
-                SessionInfo info;
+                SessionStatistics info;
                 info.initiator_name = session.identity().initiator_name;
                 info.initiator_alias = session.identity().initiator_alias;
                 info.target_name = session.identity().target_name;
                 info.portal_group_tag = hosted->group() ? hosted->group()->options.tag : 0;
                 info.tsih = session.tsih();
-                info.peer = hosted->peer().text();
+                info.initiator_address = hosted->peer().text();
+                info.discovery = session.discovery();
+                info.header_digest = session.parameters().header_digest != 0;
+                info.data_digest = session.parameters().data_digest != 0;
                 info.shard = index;
                 info.commands_in_flight = session.nexus() ? session.nexus()->commands() : 0;
-                info.parameters = session.parameters();
-                info.statistics = session.statistics();
+                const SessionCounters& counters = session.counters();
+                info.commands = counters.commands;
+                info.read_bytes = counters.bytes_to_host;
+                info.write_bytes = counters.bytes_from_host;
+                info.rejects = counters.rejects;
+                info.digest_errors = counters.digest_errors;
                 here.push_back(std::move(info));
             }
             reactor_.shard(0).post([all, infos = std::move(here)]() mutable {
@@ -442,9 +454,10 @@ void PortalServer::sessions(std::move_only_function<void(std::vector<SessionInfo
     }
 }
 
-void PortalServer::stop(std::uint16_t drain_seconds, std::move_only_function<void()> done) {
+void PortalServer::stop(unsigned drain_seconds, std::move_only_function<void()> done) {
     stopping_ = true;
     stopped_ = std::move(done);
+    const auto seconds = static_cast<std::uint16_t>(std::min(drain_seconds, 65535U));
     for (const auto& listener : listeners_)
         listener->close();
     std::vector<LoginConnection*> logins;
@@ -454,14 +467,14 @@ void PortalServer::stop(std::uint16_t drain_seconds, std::move_only_function<voi
         login->close();
     for (const auto& [id, entry] : entries_) {
         const unsigned index = entry.shard;
-        reactor_.shard(index).post([this, number = id, index, drain_seconds] {
+        reactor_.shard(index).post([this, number = id, index, seconds] {
             const auto found = hosted_[index].find(number);
             if (found == hosted_[index].end())
                 return;
-            if (drain_seconds == 0)
+            if (seconds == 0)
                 found->second->close("the target was stopped");
             else
-                found->second->request_logout(drain_seconds);
+                found->second->request_logout(seconds);
         });
     }
     notify_waiters();

@@ -1,5 +1,5 @@
-// Takes connections, lets them log in, and finds each session its shard. What is shared by all sessions
-// lives on shard 0; a session lives where it was placed, and the two talk by messages.
+// Takes connections, lets them log in, and finds each session its shard. What is shared by all
+// sessions lives on shard 0; a session lives where it was placed, and the two talk by messages.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +21,16 @@ class PortalServer final : public IscsiTarget, public LoginHost, public SessionH
     ~PortalServer() override;
 
     // IscsiTarget
-    Result<void> add_target(TargetNodeOptions options) override;
-    void remove_target(const std::string& name,
-                       std::move_only_function<void(Result<void>)> done) override;
+    Result<void> add_target_node(TargetNodeOptions options) override;
+    Result<void> start() override;
+    void remove_target_node(const std::string& name,
+                            std::move_only_function<void(Result<void>)> done) override;
     Result<void> set_lun_map(const std::string& target_name, std::uint16_t tag,
                              const std::string& initiator_name,
                              std::shared_ptr<const target::LunMap> map) override;
-    [[nodiscard]] std::vector<reactor::Endpoint> listening() const override;
-    void sessions(std::move_only_function<void(std::vector<SessionInfo>)> done) override;
-    void stop(std::uint16_t drain_seconds, std::move_only_function<void()> done) override;
+    [[nodiscard]] std::vector<reactor::Endpoint> portals() const override;
+    void sessions(std::move_only_function<void(std::vector<SessionStatistics>)> done) override;
+    void stop(unsigned drain_seconds, std::move_only_function<void()> done) override;
 
     // LoginHost, on shard 0
     void admission_wanted(LoginConnection& login) override;
@@ -58,7 +59,8 @@ class PortalServer final : public IscsiTarget, public LoginHost, public SessionH
         LoginConnection* successor = nullptr;  // waits until this one is fenced
     };
 
-    Result<Listener*> listen(const reactor::Endpoint& at);
+    [[nodiscard]] Result<void> listen_on(const std::vector<reactor::Endpoint>& endpoints);
+    [[nodiscard]] Result<void> listen(const reactor::Endpoint& at);
     void accepted(Listener& listener, int socket);
     [[nodiscard]] LoginStatus admission_fault(const LoginIdentity& identity,
                                               const std::string& key) const;
@@ -95,6 +97,7 @@ class PortalServer final : public IscsiTarget, public LoginHost, public SessionH
     std::vector<std::size_t> load_;  // sessions of each shard
     std::uint64_t last_id_ = 0;
     std::uint16_t last_tsih_ = 0;
+    bool started_ = false;
     bool stopping_ = false;
     std::size_t open_listeners_ = 0;
     std::move_only_function<void()> stopped_;

@@ -27,7 +27,8 @@ using Engine = target::TaskManagementFunction;
 struct FunctionRow {
     TaskManagementFunction function;
     Engine engine;
-    bool waits_for_predecessors;  // affects tasks whose commands may be still on their way (4.2.3.3)
+    bool
+        waits_for_predecessors;  // affects tasks whose commands may be still on their way (4.2.3.3)
     std::uint32_t protocol_level;
 };
 
@@ -130,9 +131,8 @@ Arrival Session::classify(std::uint32_t cmd_sn) const noexcept {
         return window_used_ < options_.command_window ? Arrival::deliver : Arrival::ignore;
     if (serial_less(cmd_sn, exp_cmd_sn_) || serial_less(max_cmd_sn(), cmd_sn))
         return Arrival::ignore;
-    const bool duplicate = std::ranges::any_of(held_, [cmd_sn](const Held& held) {
-        return held.takes_cmd_sn && held.cmd_sn == cmd_sn;
-    });
+    const bool duplicate = std::ranges::any_of(
+        held_, [cmd_sn](const Held& held) { return held.takes_cmd_sn && held.cmd_sn == cmd_sn; });
     return duplicate ? Arrival::ignore : Arrival::hold;
 }
 
@@ -146,7 +146,8 @@ IscsiTask* Session::take_task(Connection& connection, std::uint32_t task_tag, bo
     if (immediate && immediate_tasks_ == max_immediate_tasks)
         return nullptr;
     if (unused_ == nullptr) {
-        // Tasks whose last PDU is queued have left the window already, so there may be more of them.
+        // Tasks whose last PDU is queued have left the window already, so there may be more of
+        // them.
         const std::size_t bound =
             options_.command_window + max_immediate_tasks + limits::commands_per_nexus;
         if (chunks_.size() * tasks_per_chunk >= bound)
@@ -208,7 +209,7 @@ void Session::release(IscsiTask& task) noexcept {
 
 void Session::submit(IscsiTask& task) noexcept {
     task.state = TaskState::submitted;
-    ++statistics_.commands;
+    ++counters_.commands;
     nexus_->submit(task);
 }
 
@@ -287,7 +288,7 @@ void Session::deliver_held() {
 
 void Session::data_out_received(IscsiTask& task) noexcept {
     task.state = TaskState::submitted;
-    statistics_.bytes_from_host += task.data_out.size();
+    counters_.bytes_from_host += task.data_out.size();
     nexus_->data_out_received(task);
 }
 
@@ -408,8 +409,7 @@ void Session::task_management_executed(target::TaskManagement& request) noexcept
     management_.erase(found);
     if (done->connection != nullptr)
         answer_management(*done->connection, done->task_tag, result_of(done->response));
-    if (done->cold_reset &&
-        done->response == target::TaskManagementResponse::function_complete)
+    if (done->cold_reset && done->response == target::TaskManagementResponse::function_complete)
         owner_.cold_reset();
 }
 

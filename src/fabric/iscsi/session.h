@@ -1,6 +1,6 @@
-// A session (RFC 7143 4.4): command numbering, the tasks, and the I_T nexus that they run in. It has a
-// list of connections; each task keeps to the connection that brought it. Everything of a session
-// happens on one shard.
+// A session (RFC 7143 4.4): command numbering, the tasks, and the I_T nexus that they run in. It
+// has a list of connections; each task keeps to the connection that brought it. Everything of a
+// session happens on one shard.
 #pragma once
 
 #include <array>
@@ -30,8 +30,8 @@ class Connection;
 // What a session wants of the place that keeps it.
 class SessionOwner {
   public:
-    // The answer to SendTargets (RFC 7143 appendix C) for `which`: "All", a target's name or, in a normal
-    // session, "" for the session's own target. Pairs with their NULs.
+    // The answer to SendTargets (RFC 7143 appendix C) for `which`: "All", a target's name or, in a
+    // normal session, "" for the session's own target. Pairs with their NULs.
     virtual std::string send_targets(const Connection& connection, std::string_view which) = 0;
     // TARGET COLD RESET was executed: every session of the target ends (11.5.1).
     virtual void cold_reset() noexcept = 0;
@@ -40,9 +40,9 @@ class SessionOwner {
     ~SessionOwner() = default;
 };
 
-struct SessionStatistics {
+struct SessionCounters {
     std::uint64_t commands = 0;
-    std::uint64_t bytes_to_host = 0;    // SCSI data, without headers
+    std::uint64_t bytes_to_host = 0;  // SCSI data, without headers
     std::uint64_t bytes_from_host = 0;
     std::uint64_t rejects = 0;
     std::uint64_t digest_errors = 0;
@@ -77,7 +77,7 @@ class Session final : public target::TransportServices {
     [[nodiscard]] std::uint16_t tsih() const noexcept { return options_.tsih; }
     [[nodiscard]] bool discovery() const noexcept { return options_.identity.discovery; }
     [[nodiscard]] SessionOwner& owner() noexcept { return owner_; }
-    [[nodiscard]] SessionStatistics& statistics() noexcept { return statistics_; }
+    [[nodiscard]] SessionCounters& counters() noexcept { return counters_; }
     [[nodiscard]] const std::vector<Connection*>& connections() const noexcept {
         return connections_;
     }
@@ -105,8 +105,8 @@ class Session final : public target::TransportServices {
     [[nodiscard]] IscsiTask* take_task(Connection& connection, std::uint32_t task_tag,
                                        bool immediate);
     [[nodiscard]] IscsiTask* find_task(std::uint32_t task_tag) noexcept;
-    // Gives the window's place back: when the last PDU of the task is on its way, so that it tells the
-    // initiator of the place (the object itself stays until that PDU has been sent).
+    // Gives the window's place back: when the last PDU of the task is on its way, so that it tells
+    // the initiator of the place (the object itself stays until that PDU has been sent).
     void leave_window(IscsiTask& task) noexcept;
     void release(IscsiTask& task) noexcept;
 
@@ -176,7 +176,7 @@ class Session final : public target::TransportServices {
     SessionOwner& owner_;
     std::unique_ptr<target::ITNexus> nexus_;
     std::vector<Connection*> connections_;
-    SessionStatistics statistics_;
+    SessionCounters counters_;
 
     std::uint32_t exp_cmd_sn_;
     std::uint32_t window_used_ = 0;

@@ -23,7 +23,7 @@ Result<void> check(const TargetNodeOptions& options) {
         return fail(EINVAL, fmt::format("the alias of {} is longer than {} bytes", options.name,
                                         max_alias_bytes));
     std::set<std::uint16_t> tags;
-    for (const PortalGroupOptions& group : options.groups) {
+    for (const PortalGroupOptions& group : options.portal_groups) {
         if (!tags.insert(group.tag).second)
             return fail(EINVAL, fmt::format("portal group {} of {} is given twice", group.tag,
                                             options.name));
@@ -33,7 +33,9 @@ Result<void> check(const TargetNodeOptions& options) {
         if (group.command_window == 0 || group.command_window > limits::commands_per_nexus)
             return fail(EINVAL, fmt::format("the command window of {} must be 1 to {}",
                                             options.name, limits::commands_per_nexus));
-        OLIO_TRY(check_authentication(group.authentication));
+        OLIO_TRY(check_authentication(authentication_of(group.access)));
+        if (group.discovery_chap)
+            OLIO_TRY(check_authentication({.accepted = {*group.discovery_chap}, .mutual = {}}));
     }
     return {};
 }
@@ -56,20 +58,30 @@ std::shared_ptr<const target::LunMap> PortalGroup::luns_for(const std::string& i
     return own == options.luns_of_initiator.end() ? options.luns : own->second;
 }
 
+AuthenticationSettings authentication_of(const AccessOptions& access) {
+    AuthenticationSettings settings{.accepted = access.further_chap, .mutual = access.mutual_chap};
+    if (access.chap)
+        settings.accepted.insert(settings.accepted.begin(), *access.chap);
+    return settings;
+}
+
 Result<void> TargetSet::add(TargetNodeOptions options) {
     OLIO_TRY(check(options));
     const std::string name = normalize_name(options.name);
     if (targets_.contains(name))
         return fail(EEXIST, fmt::format("there is a target {} already", name));
     auto& groups = targets_[name];
-    for (PortalGroupOptions& each : options.groups) {
+    for (PortalGroupOptions& each : options.portal_groups) {
         auto group = std::make_shared<PortalGroup>();
         group->target_name = name;
         group->target_alias = options.alias;
-        for (const std::string& initiator : each.allowed_initiators)
+        for (const std::string& initiator : each.access.initiator_names)
             group->allowed.insert(normalize_name(initiator));
-        if (each.authentication.required())
-            group->authentication = std::make_shared<AuthenticationSettings>(each.authentication);
+        group->authentication =
+            std::make_shared<AuthenticationSettings>(authentication_of(each.access));
+        if (each.discovery_chap)
+            group->discovery_authentication = std::make_shared<AuthenticationSettings>(
+                AuthenticationSettings{.accepted = {*each.discovery_chap}, .mutual = {}});
         group->port.description.relative_port = ++last_relative_port_;
         group->port.description.port_name = fmt::format("{},t,0x{:04x}", name, each.tag);
         group->port.description.device_name = name;
@@ -84,11 +96,6 @@ Result<void> TargetSet::remove(const std::string& name) {
     if (targets_.erase(normalize_name(name)) == 0)
         return fail(ENOENT, fmt::format("there is no target {}", name));
     return {};
-}
-
-void TargetSet::set_discovery_authentication(AuthenticationSettings settings) {
-    discovery_ = settings.required() ? std::make_shared<AuthenticationSettings>(std::move(settings))
-                                     : nullptr;
 }
 
 std::shared_ptr<PortalGroup> TargetSet::find(std::string_view target_name,
@@ -119,7 +126,13 @@ TargetSelection TargetSet::select(const LoginIdentity& identity,
                                   const reactor::Endpoint& portal) const {
     TargetSelection selection;
     if (identity.discovery) {
-        selection.authentication = discovery_;
+        const std::string text = portal.text();
+        for (const auto& [name, groups] : targets_)
+            for (const auto& group : groups)
+                if (group->discovery_authentication != nullptr &&
+                    std::ranges::any_of(group->options.portals,
+                                        [&text](const auto& own) { return own.text() == text; }))
+                    selection.authentication = group->discovery_authentication;
         return selection;
     }
     const std::shared_ptr<PortalGroup> group = find(identity.target_name, portal);

@@ -79,10 +79,10 @@ class IscsiTask final : public target::Command, public OutputSource {
     TaskState state = TaskState::unused;
     bool immediate = false;
     bool reads = false;
-    bool holds_window = false;         // its place in the CmdSN window is taken
-    bool terminating = false;          // the engine awaits transfer_terminated
-    bool unsolicited_done = true;      // the first burst has ended
-    bool protocol_failed = false;      // data-out was wrong; see failure
+    bool holds_window = false;     // its place in the CmdSN window is taken
+    bool terminating = false;      // the engine awaits transfer_terminated
+    bool unsolicited_done = true;  // the first burst has ended
+    bool protocol_failed = false;  // data-out was wrong; see failure
     bool failure_reported = false;
     scsi::AdditionalSense failure;
     std::uint32_t task_tag = 0;

@@ -1,5 +1,5 @@
-// Carries the bytes of one connection over TCP on its shard: one receive at a time, straight into the
-// connection's window, and one gathered send a turn of the loop.
+// Carries the bytes of one connection over TCP on its shard: one receive at a time, straight into
+// the connection's window, and one gathered send a turn of the loop.
 #pragma once
 
 #include <sys/uio.h>
@@ -18,11 +18,10 @@ namespace olio::iscsi {
 class TcpConnection final : public ConnectionTransport {
   public:
     // Takes the socket over. `closed` is called once, later, when the socket is closed and the
-    // connection has let go of everything; it may destroy this object. `greeting` is sent first: the
-    // last Login Response.
-    TcpConnection(reactor::Shard& shard, int socket, Session& session,
-                  Connection::Options options, std::string greeting,
-                  std::move_only_function<void()> closed);
+    // connection has let go of everything; it may destroy this object. `greeting` is sent first:
+    // the last Login Response.
+    TcpConnection(reactor::Shard& shard, int socket, Session& session, Connection::Options options,
+                  std::string greeting, std::move_only_function<void()> closed);
     ~TcpConnection();
     TcpConnection(const TcpConnection&) = delete;
     TcpConnection& operator=(const TcpConnection&) = delete;
