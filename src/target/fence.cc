@@ -10,10 +10,8 @@ bool FenceTable::keeps_out(const Command& command) const noexcept {
     if (command.access_ == MediumAccess::none)
         return false;
     const BlockRange range{command.first_block_, command.end_block_};
-    return std::ranges::any_of(fences_, [&](const Fence& fence) {
-        return fence.request.range.overlaps(range) &&
-               (command.access_ == MediumAccess::writes || fence.request.kind != FenceKind::orphan);
-    });
+    return std::ranges::any_of(
+        fences_, [&](const Fence& fence) { return fence.request.range.overlaps(range); });
 }
 
 bool FenceTable::occupied(const FenceRequest& request) const noexcept {

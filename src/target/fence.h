@@ -22,7 +22,9 @@ struct BlockRange {
 };
 
 enum class FenceKind : std::uint8_t {
-    orphan,     // keeps writes out; stands at once
+    // Keeps reads and writes out; stands at once. A read that passed would show the host what it can
+    // then see change, though the write that it changes by was aborted.
+    orphan,
     exclusive,  // keeps reads and writes out; stands when the writes inside have ended, one at a
                 // time
     shrink,     // as exclusive, and the reads inside have ended too

@@ -64,6 +64,15 @@ Command* ITNexusImpl::find_tag(std::uint64_t tag) const noexcept {
     return nullptr;
 }
 
+Command* ITNexusImpl::find_tag_to_abort(std::uint64_t tag) const noexcept {
+    if (Command* const command = find_tag(tag))
+        return command;
+    for (Command* command = tags_[bucket_of(tag)]; command != nullptr; command = command->tag_next_)
+        if (command->tag == tag && command->abort_ != nullptr)
+            return command;
+    return nullptr;
+}
+
 void ITNexusImpl::forget_tag(Command& command) noexcept {
     Command** link = &tags_[bucket_of(command.tag)];
     while (*link != &command)

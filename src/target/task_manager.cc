@@ -1,6 +1,6 @@
 #include "target/task_manager.h"
 
-#include <algorithm>
+#include <set>
 
 #include "target/device_server.h"
 
@@ -21,7 +21,9 @@ Ticket TaskManager::begin(ITNexusImpl& nexus, TaskManagement& request) {
 }
 
 void TaskManager::abort_task(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request) {
-    Command* const command = nexus.find_tag(request.referenced_tag);
+    // A command that something else aborts just now (another nexus's reset) may still be answered
+    // TASK ABORTED: only when that is settled may the initiator be told that the task is gone.
+    Command* const command = nexus.find_tag_to_abort(request.referenced_tag);
     if (command == nullptr || command->itl_ != &itl) {
         answer(nexus, request, Response::task_does_not_exist);
         return;
@@ -64,9 +66,10 @@ void TaskManager::reset_nexus(ITNexusImpl& nexus, TaskManagement& request) {
 void TaskManager::reset_units(ITNexusImpl& nexus, std::vector<LogicalUnitImpl*> units,
                               TaskManagement& request) {
     const Ticket ticket = begin(nexus, request);
-    std::ranges::sort(units);
-    const auto repeated = std::ranges::unique(units);
-    units.erase(repeated.begin(), repeated.end());
+    // A unit may have several LUNs. The order stays that of the LUNs: a simulated run must replay.
+    std::set<const LogicalUnitImpl*> seen;
+    std::erase_if(units,
+                  [&seen](const LogicalUnitImpl* unit) { return !seen.insert(unit).second; });
     for (LogicalUnitImpl* unit : units)
         unit->reset(nexus.id(), [held = Ticket(ticket)]() mutable { held.reset(); });
 }

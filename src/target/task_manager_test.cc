@@ -270,7 +270,7 @@ TEST_F(TaskManagerTest, StalledStoreHoldsUpNeitherResetNorANewSession_defect22) 
     });
     ASSERT_TRUE(rig.wait(0, [&] { return nexus->fenced; }));
     TestNexus& again = rig.add_nexus(0, {unit});
-    EXPECT_EQ(rig.read(again, 10, 4).status, Status::good);
+    EXPECT_EQ(rig.read(again, 20, 4).status, Status::good);
     EXPECT_EQ(rig.run(bystander, test_unit_ready).additional(), 0x2903U);
     EXPECT_EQ(rig.run(bystander, write10(0, 1), block(3), 0, 1).status, Status::good);
     EXPECT_FALSE(nexus->drained);
