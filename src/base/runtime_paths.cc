@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <system_error>
 
 namespace olio {
 
@@ -21,9 +22,9 @@ std::string runtime_directory() {
 
 Result<void> make_runtime_directory(const std::string& directory) {
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
-        return fail_errno(errno, fmt::format("cannot make the folder '{}' for the control socket; "
-                                             "name another place with --control PATH",
-                                             directory));
+        return fail(errno, fmt::format("cannot make the folder '{}' for the control socket ({}); "
+                                       "name another place with --control PATH",
+                                       directory, std::generic_category().message(errno)));
     struct stat found{};
     if (::lstat(directory.c_str(), &found) != 0)
         return fail_errno(errno, fmt::format("cannot look at the folder '{}'", directory));

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -110,9 +111,9 @@ Result<ControlSocket> ControlSocket::open(const std::string& path) {
     const std::string folder_name = folder_of(path);
     const Descriptor folder(::open(folder_name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.get() < 0)
-        return fail_errno(errno, fmt::format("cannot open the folder of the control socket, '{}'; "
-                                             "make it, or name another place with --control PATH",
-                                             folder_name));
+        return fail(errno, fmt::format("cannot open '{}', the folder of the control socket ({}); "
+                                       "make it, or name another place with --control PATH",
+                                       folder_name, std::generic_category().message(errno)));
     OLIO_TRY(lock_folder(folder, folder_name));
     OLIO_TRY(clear_stale(path, *address));
 
@@ -123,9 +124,9 @@ Result<ControlSocket> ControlSocket::open(const std::string& path) {
     // connect, and no umask to change under other threads.
     if (::fchmod(listener.get(), 0600) != 0 ||
         ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
-        return fail_errno(errno, fmt::format("cannot make the control socket '{}'; name another "
-                                             "place with --control PATH",
-                                             path));
+        return fail(errno, fmt::format("cannot make the control socket '{}' ({}); name another "
+                                       "place with --control PATH",
+                                       path, std::generic_category().message(errno)));
     struct stat made{};
     if (::lstat(path.c_str(), &made) != 0 ||
         ::listen(listener.get(), static_cast<int>(limits::control_connections)) != 0) {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -74,10 +75,10 @@ Result<ControlClient> ControlClient::connect(const std::string& path, unsigned t
             return fail(code, fmt::format("the daemon at '{}' belongs to another user; ask as that "
                                           "user or as root",
                                           path));
-        return fail_errno(code,
-                          fmt::format("no daemon answers on the control socket '{}'; start one "
-                                      "with 'olio serve', or name its socket with --control",
-                                      path));
+        return fail(code,
+                    fmt::format("no daemon answers on the control socket '{}' ({}); start one "
+                                "with 'olio serve', or name its socket with --control",
+                                path, std::generic_category().message(code)));
     }
     return client;
 }

@@ -11,6 +11,7 @@
 
 #include "base/runtime_paths.h"
 #include "olio/commands.h"
+#include "olio/help_format.h"
 #include "olio/serve.h"
 
 namespace olio::cli {
@@ -128,15 +129,14 @@ std::vector<std::string> in_order_typed(const CLI::App& app, const ServeWords& w
 
 void add_serve(CLI::App& app, Run& run) {
     CLI::App* serve_app = app.add_subcommand(
-        "serve",
-        "Serve files, block devices or memory as disks over iSCSI until Ctrl-C\n"
+        "serve", "Serve files, block devices or memory as disks over iSCSI until Ctrl-C");
+    serve_app->footer(
+        "It prints what to type on the other side, then shows sessions and throughput.\n"
         "\n"
-        "  olio serve disk.img --size 1G         a file, made if it is missing\n"
-        "  olio serve /dev/sdb --ram 4G          a device as LUN 0, memory as LUN 1\n"
+        "  olio serve disk.img --size 1G     a file, made if it is missing\n"
+        "  olio serve /dev/sdb --ram 4G      a device as LUN 0, memory as LUN 1\n"
         "  olio serve disk.img --listen 0.0.0.0 --chap-file secret\n"
-        "                                        to other hosts, with a password\n"
-        "\n"
-        "Prints what to type on the other side, then shows sessions and throughput.");
+        "                                    to other hosts, with a password");
     const auto words = std::make_shared<ServeWords>();
     describe_disks(*serve_app, *words);
     describe_access(*serve_app, words->options);
@@ -246,7 +246,7 @@ int run_command_line(int argc, const char* const* argv) {
                  "olio"};
     app.set_version_flag("--version", "olio " OLIO_VERSION);
     app.set_help_all_flag("--help-all", "Print the help of every verb");
-    app.get_formatter()->column_width(34);
+    app.formatter(std::make_shared<HelpFormatter>());
     app.require_subcommand(1);
     Run run;
     add_serve(app, run);
@@ -261,6 +261,8 @@ int run_command_line(int argc, const char* const* argv) {
     add_call(app, run);
     add_plain_verb(app, "methods", "What the daemon's control socket understands", run,
                    show_methods);
+    for (CLI::App* verb : app.get_subcommands(nullptr))
+        verb->set_help_all_flag();  // the program's own is enough
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -12,9 +12,11 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 
 #include "base/limits.h"
 #include "base/runtime_paths.h"
+#include "olio/help_format.h"
 #include "oliod/process.h"
 
 namespace olio::oliod {
@@ -263,7 +265,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
         "starts it (olio serve) and talks to it (olio status). See oliod(8).",
         "oliod"};
     app.set_version_flag("--version", "oliod " OLIO_VERSION);
-    app.get_formatter()->column_width(32);
+    app.formatter(std::make_shared<cli::HelpFormatter>());
     Words words;
     describe_disks(app, words);
     describe_access(app, words);
