@@ -10,6 +10,7 @@ namespace olio::limits {
 inline constexpr std::size_t logical_units = 4096;
 inline constexpr std::uint32_t commands_per_nexus = 256;      // CmdSN window of iSCSI, at most
 inline constexpr std::size_t transfer_length_bytes = 8 << 20;  // one command; Block Limits VPD page
+inline constexpr std::uint32_t unmap_blocks = 1 << 20;  // one command; a bound on its duration
 inline constexpr std::uint32_t compare_and_write_blocks = 255;
 inline constexpr std::uint32_t unmap_descriptors = 256;        // of one UNMAP
 inline constexpr std::size_t parameter_list_bytes = 64 << 10;

@@ -20,7 +20,6 @@ using scsi::LogicalUnitState;
 namespace {
 
 constexpr std::uint64_t maximum_write_same_bytes = 32 << 20;
-constexpr std::uint64_t maximum_unmap_bytes = 1ull << 30;  // one command; a bound on its duration
 constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
 
 // The shard that callbacks come back to.
@@ -44,8 +43,7 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     if (state.provisioning.unmap) {
         state.provisioning.granularity_blocks = capabilities.unmap_granularity_blocks;
         state.provisioning.alignment_blocks = capabilities.unmap_alignment_blocks;
-        state.provisioning.maximum_unmap_blocks =
-            static_cast<std::uint32_t>(maximum_unmap_bytes / block_bytes);
+        state.provisioning.maximum_unmap_blocks = limits::unmap_blocks;
         state.provisioning.maximum_unmap_descriptors = limits::unmap_descriptors;
     }
     state.provisioning.maximum_write_same_blocks = maximum_write_same_bytes / block_bytes;
