@@ -53,7 +53,8 @@ std::string lun_table(const Json& luns) {
 std::string url_table(const ServedTarget& target, const Json& luns) {
     std::string text;
     for (const Json& lun : luns)
-        text += fmt::format("  {}\n", disk_url(target, lun.at("lun").get<std::uint64_t>()));
+        text += fmt::format("  {}\n",
+                            shell_quoted(disk_url(target, lun.at("lun").get<std::uint64_t>())));
     return text;
 }
 
