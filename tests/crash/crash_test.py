@@ -79,7 +79,8 @@ def crash(work: Path, mode: str) -> None:
             try:
                 writer.answer("ok")
             except Violation as violation:
-                raise Violation(f"after kill {kill + 1}: {violation}") from None
+                raise Violation(f"after kill {kill + 1}: {violation}; the target said:\n"
+                                f"{target.last_words()}") from None
     writes, durable, syncs = counts
     if int(writes) < kills or int(durable) < kills:
         raise Violation(f"only {writes} writes, {durable} of them durable: nothing was tried")
