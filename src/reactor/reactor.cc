@@ -64,13 +64,15 @@ Result<std::unique_ptr<Reactor>> make_uring(const ReactorOptions& options, std::
     return make(Backend::io_uring, options, seed);
 }
 
-// A peer that has gone must never end the process. Sends on sockets say so themselves; this is for
-// everything else.
-void ignore_sigpipe() {
-    struct sigaction action{};
-    if (::sigaction(SIGPIPE, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) {
-        action.sa_handler = SIG_IGN;
-        ::sigaction(SIGPIPE, &action, nullptr);
+// A peer that has gone, or a file that may not grow further (RLIMIT_FSIZE), must never end the
+// process: the operation's result says so.
+void ignore_signals_of_failed_writes() {
+    for (const int signal : {SIGPIPE, SIGXFSZ}) {
+        struct sigaction action{};
+        if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) {
+            action.sa_handler = SIG_IGN;
+            ::sigaction(signal, &action, nullptr);
+        }
     }
 }
 
@@ -104,7 +106,7 @@ Result<std::unique_ptr<Reactor>> Reactor::create(const ReactorOptions& options) 
     if (options.buffer_limit_bytes < BufferPool::largest_bytes)
         return fail(EINVAL, fmt::format("{} bytes of buffers a shard; at least {} are needed",
                                         options.buffer_limit_bytes, BufferPool::largest_bytes));
-    ignore_sigpipe();
+    ignore_signals_of_failed_writes();
     std::uint64_t seed = options.seed;
     if (seed == 0 && ::getrandom(&seed, sizeof seed, 0) != sizeof seed)
         seed = static_cast<std::uint64_t>(std::hash<std::thread::id>{}(std::this_thread::get_id()));

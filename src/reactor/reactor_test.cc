@@ -75,9 +75,10 @@ TEST(Reactor, RunsAsManyShardsAsAskedPinnedOrNot) {
     EXPECT_EQ(running, 5U);
 }
 
-TEST(Reactor, TheProcessSurvivesSigpipe) {
+TEST(Reactor, TheProcessSurvivesTheSignalsOfFailedWrites) {
     const auto reactor = Reactor::create({.backend = Backend::epoll}).value();
     EXPECT_EQ(::raise(SIGPIPE), 0);
+    EXPECT_EQ(::raise(SIGXFSZ), 0);
 }
 
 }  // namespace
