@@ -227,6 +227,7 @@ class Connection {
     std::size_t front_sent_ = 0;
     std::size_t answer_bytes_ = 0;  // of queued answers
     std::size_t answers_ = 0;
+    std::size_t fences_ = 0;  // answers in queue_ that nothing before them may fall behind
 
     // Time.
     std::uint64_t now_;

@@ -275,8 +275,7 @@ void Connection::fail_data(IscsiTask& task, scsi::AdditionalSense sense) {
     task.protocol_failed = true;
     task.failure = sense;
     task.output_hook.unlink();  // an R2T that was not sent yet
-    for (Burst& burst : task.bursts)
-        burst.open = false;
+    task.close_bursts();
     if (task.state != TaskState::receiving)
         return;  // held: it fails when its turn comes
     --waiting_for_data_;
@@ -307,8 +306,7 @@ void Connection::check_data_out() {
 
 void Connection::stop_data_out(IscsiTask& task) noexcept {
     task.output_hook.unlink();
-    for (Burst& burst : task.bursts)
-        burst.open = false;
+    task.close_bursts();
     if (!task.protocol_failed)
         --waiting_for_data_;
     if (lends_memory_of(task)) {

@@ -59,6 +59,7 @@ void Connection::send(std::unique_ptr<Answer> answer) {
         return;
     answer_bytes_ += answer->data.size();
     ++answers_;
+    fences_ += answer->fence ? 1 : 0;
     enqueue(*answer.release());
 }
 
@@ -88,13 +89,15 @@ void Connection::pump() {
         const Then then = produce(source, frame);
         if (then != Then::nothing_to_send)
             ++ring_count_;
-        if (then == Then::stays)
+        if (then == Then::stays || (then == Then::to_the_back && fences_ != 0))
             continue;
         queue_.remove(source);
-        if (then == Then::to_the_back)
+        if (then == Then::to_the_back) {
             queue_.push_back(source);
-        else if (source.source_kind == OutputSource::Kind::answer)
+        } else if (source.source_kind == OutputSource::Kind::answer) {
+            fences_ -= static_cast<Answer&>(source).fence ? 1 : 0;
             delete static_cast<Answer*>(&source);
+        }
     }
 }
 
@@ -305,7 +308,7 @@ void Connection::clear_output() noexcept {
     while (OutputSource* source = queue_.pop_front())
         if (source->source_kind == OutputSource::Kind::answer)
             delete static_cast<Answer*>(source);
-    answers_ = answer_bytes_ = 0;
+    answers_ = answer_bytes_ = fences_ = 0;
 }
 
 }  // namespace olio::iscsi

@@ -145,11 +145,11 @@ void Connection::take_logout(const BasicHeader& bhs) {
     auto answer = std::make_unique<Answer>();
     switch (pdu.reason()) {
         case LogoutReason::close_session:
-            answer->closes = true;
+            answer->closes = answer->fence = true;
             break;
         case LogoutReason::close_connection:
             if (pdu.cid == options_.cid)
-                answer->closes = true;
+                answer->closes = answer->fence = true;
             else
                 response.response = LogoutResult::cid_not_found;
             break;

@@ -398,6 +398,7 @@ void Session::answer_management(Connection& connection, std::uint32_t task_tag,
     pdu.response = result;
     auto answer = std::make_unique<Answer>();
     answer->header = encode(pdu);
+    answer->fence = true;
     connection.send(std::move(answer));
 }
 

@@ -67,6 +67,13 @@ unsigned IscsiTask::open_bursts() const noexcept {
     return static_cast<unsigned>(std::ranges::count(bursts, true, &Burst::open));
 }
 
+void IscsiTask::close_bursts() noexcept {
+    for (Burst& burst : bursts) {
+        sequence_number -= burst.open && !burst.announced ? 1 : 0;
+        burst.open = false;
+    }
+}
+
 MutableBytes IscsiTask::data_out_memory() const noexcept {
     if (protocol_failed || terminating)
         return {};

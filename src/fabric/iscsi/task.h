@@ -31,6 +31,9 @@ struct Answer : OutputSource {
     std::vector<std::uint8_t> data;
     bool uses_stat_sn = true;
     bool closes = false;  // the connection ends when this has been sent
+    // What was queued before it is sent before it, to the last byte: the host takes a task management
+    // response for the end of every answer to what it covers (RFC 7143 4.2.2.3.3).
+    bool fence = false;
 };
 
 // Data-Out of one sequence: the unsolicited one, or what an R2T asked for.
@@ -109,6 +112,8 @@ class IscsiTask final : public target::Command, public OutputSource {
     void reset() noexcept;
     [[nodiscard]] Burst* find_burst(std::uint32_t transfer_tag) noexcept;
     [[nodiscard]] unsigned open_bursts() const noexcept;
+    // Closes every burst; an R2T that was not sent is taken back, its R2TSN with it.
+    void close_bursts() noexcept;
     // Where data-out goes now; empty if it is not wanted.
     [[nodiscard]] MutableBytes data_out_memory() const noexcept;
 };
