@@ -1,6 +1,7 @@
 #include "target/it_nexus_impl.h"
 
 #include <algorithm>
+#include <set>
 
 #include "scsi/unit_attention.h"
 #include "target/device_server.h"
@@ -179,10 +180,13 @@ void ITNexusImpl::set_lun_map(std::shared_ptr<const LunMap> map) {
         if (itl == nullptr)
             continue;
         itl->retired = true;
-        enter();
-        static_cast<LogicalUnitImpl&>(itl->view().unit()).release_reservation(id_, [this] {
-            leave();
-        });
+        LogicalUnitImpl& unit = itl->view().unit();
+        const bool gone = std::ranges::none_of(
+            map->entries(), [&](const LunMapEntry& entry) { return entry.unit == &unit; });
+        if (gone) {
+            enter();
+            unit.release_reservation(id_, [this] { leave(); });
+        }
         retired_.push_back(std::move(itl));
     }
     itls_ = std::move(next);
@@ -192,12 +196,12 @@ void ITNexusImpl::set_lun_map(std::shared_ptr<const LunMap> map) {
 }
 
 void ITNexusImpl::release_reservations(const Ticket& ticket) {
+    // A unit may have several LUNs. In the order of the LUNs: a simulated run must replay.
+    std::set<const LogicalUnitImpl*> seen;
     std::vector<LogicalUnitImpl*> units;
     for (const auto& itl : itls_)
-        units.push_back(&itl->view().unit());
-    std::ranges::sort(units);
-    const auto repeated = std::ranges::unique(units);
-    units.erase(repeated.begin(), repeated.end());
+        if (seen.insert(&itl->view().unit()).second)
+            units.push_back(&itl->view().unit());
     for (LogicalUnitImpl* unit : units) {
         enter();
         unit->release_reservation(id_, [this, held = Ticket(ticket)]() mutable {
