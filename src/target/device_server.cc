@@ -139,9 +139,11 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
     const scsi::CommandRow& row = *command.row_;
     const LogicalUnitState& state = view.state();
     ++view.counters[scsi::row_index(row)].commands;
-    if (const auto supported = scsi::check_supported(row, state); !supported) [[unlikely]] {
-        refuse(command, supported.error());
-        return false;
+    if (row.requirement != scsi::Requirement::none) {
+        if (const auto supported = scsi::check_supported(row, state); !supported) {
+            refuse(command, supported.error());
+            return false;
+        }
     }
     // 4. Unit attention.
     if (row.unit_attention == scsi::UnitAttentionPolicy::report &&
@@ -188,8 +190,6 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
     }
     if (row.lba.bytes == 0)
         return true;
-    const scsi::NexusState nexus = impl(command).state();
-    const scsi::Request request = request_of(command, &state, nexus);
     // A command without a length, GET LBA STATUS, needs the block that it names.
     const std::uint64_t blocks = row.transfer_blocks.bytes == 0 ? 1 : command.decoded_.blocks;
     if (const auto range = scsi::check_range(state, command.decoded_.lba, blocks); !range)
@@ -197,7 +197,12 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
         refuse(command, range.error());
         return false;
     }
-    if (const auto length = scsi::check_length(request); !length) [[unlikely]] {
+    // READ and WRITE, which are mostly far below their limit, need no Request made for them.
+    if (row.limit == scsi::LengthLimit::transfer && blocks <= state.maximum_transfer_blocks)
+        [[likely]]
+        return true;
+    const scsi::NexusState nexus = impl(command).state();
+    if (const auto length = scsi::check_length(request_of(command, &state, nexus)); !length) {
         refuse(command, length.error());
         return false;
     }
