@@ -169,10 +169,11 @@ void LogicalUnitImpl::on_every_shard(std::function<void(LogicalUnitView&, Ticket
         std::size_t remaining;
         std::move_only_function<void()> done;
     };
+    const auto self = shared_from_this();  // `done` may be the end of the unit
     const unsigned origin = here();
     auto gathering = std::make_shared<Gathering>(Gathering{views_.size(), std::move(done)});
     for (unsigned i = 0; i < views_.size(); ++i) {
-        on_shard(i, [this, self = shared_from_this(), each, i, origin, gathering] {
+        on_shard(i, [this, self, each, i, origin, gathering] {
             each(*views_[i], when_released([this, self, origin, gathering] {
                 on_shard(origin, [gathering] {
                     if (--gathering->remaining == 0)
