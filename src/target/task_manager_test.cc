@@ -397,6 +397,17 @@ TEST_F(TaskManagerTest, UnsolicitedDataWithoutMemoryIsBusyAtOnce) {
     EXPECT_EQ(patient.status, Status::good);
 }
 
+// Known defect 23: the abort of a write whose data never come.
+TEST_F(TaskManagerTest, AbortOfAWriteThatAwaitsItsDataEnds_defect23) {
+    nexus->hold_data_out = true;
+    TestCommand& write = rig.make(*nexus, write10(0, 1), block(1));
+    rig.start(write, *nexus);
+    EXPECT_EQ(rig.manage(*nexus, Function::abort_task, write.tag).response,
+              Response::function_complete);
+    EXPECT_TRUE(write.discarded);
+    EXPECT_EQ(medium->count(StoreOpcode::write), 0U);
+}
+
 TEST_F(TaskManagerTest, LostDataOutEndsTheCommand) {
     nexus->hold_data_out = true;
     TestCommand& write = rig.make(*nexus, write10(0, 1), block(1));
