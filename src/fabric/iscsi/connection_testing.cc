@@ -62,6 +62,10 @@ class MemoryStore final : public target::Backstore {
 
 }  // namespace
 
+std::unique_ptr<target::Backstore> make_memory_store(Medium& medium) {
+    return std::make_unique<MemoryStore>(medium);
+}
+
 void Medium::release() {
     hold = false;
     for (target::StoreIo* io : std::exchange(held, {}))
@@ -109,7 +113,7 @@ Machine::Machine() : reactor_(reactor::SimReactor::make({.shards = 1, .seed = 1}
     identification.serial = "0123456789";
     options.identification = identification;
     on_shard([&] {
-        engine_->add_logical_unit(std::move(options), std::make_unique<MemoryStore>(medium),
+        engine_->add_logical_unit(std::move(options), make_memory_store(medium),
                                   [this](Result<target::LogicalUnit*> added) {
                                       OLIO_ASSERT(added.has_value(), "no logical unit");
                                       unit_ = *added;

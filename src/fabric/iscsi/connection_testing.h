@@ -30,6 +30,9 @@ struct Medium {
     void perform(target::StoreIo& io);
 };
 
+// A backing store on that memory, which must outlive it.
+[[nodiscard]] std::unique_ptr<target::Backstore> make_memory_store(Medium& medium);
+
 // Reactor, engine and one logical unit; can be used by one connection after the other.
 class Machine {
   public:

@@ -1,5 +1,6 @@
 // Any bytes as headers, additional headers, text and binary values: nothing may be read or written
 // outside them, and what is decoded must encode to what decodes the same.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>

@@ -14,8 +14,9 @@
 namespace olio::iscsi {
 
 namespace {
+constexpr unsigned logged_failures_per_second = 10;
 constexpr reactor::Nanoseconds accept_pause = 100 * reactor::nanoseconds_per_ms;
-}
+}  // namespace
 
 // Accepts on one endpoint, for ever; and knows for its logins which targets are behind it.
 struct PortalServer::Listener final : reactor::Operation, LoginPolicy {
@@ -162,10 +163,24 @@ void PortalServer::accepted(Listener& listener, int socket) {
     started->start();
 }
 
+// Whoever can reach the port can fail to log in: the log must not fill the disk.
+void PortalServer::log_failure(const LoginConnection& login, LoginStatus status,
+                               const std::string& reason) {
+    const std::uint64_t second = reactor_.shard(0).now() / reactor::nanoseconds_per_second;
+    if (second != std::exchange(failures_since_, second)) {
+        if (failures_ > logged_failures_per_second)
+            log::warning("{} more iSCSI logins failed in one second",
+                         failures_ - logged_failures_per_second);
+        failures_ = 0;
+    }
+    if (++failures_ <= logged_failures_per_second)
+        log::warning("iSCSI login from {} failed ({}): {}", login.peer().text(),
+                     login_status_name(status), reason);
+}
+
 void PortalServer::login_ended(LoginConnection& login) {
     if (const LoginStatus status = login.login().failure_status(); status != LoginStatus::success)
-        log::warning("iSCSI login from {} failed ({}): {}", login.peer().text(),
-                     login_status_name(status), login.login().failure());
+        log_failure(login, status, login.login().failure());
     for (auto& [id, entry] : entries_)
         if (entry.successor == &login)
             entry.successor = nullptr;

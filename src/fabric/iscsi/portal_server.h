@@ -74,6 +74,7 @@ class PortalServer final : public IscsiTarget, public LoginHost, public SessionH
     [[nodiscard]] unsigned least_loaded() const;
     [[nodiscard]] std::uint16_t new_tsih();
     void notify_waiters();
+    void log_failure(const LoginConnection& login, LoginStatus status, const std::string& reason);
     [[nodiscard]] std::string key_of(const Login& login, const reactor::Endpoint& portal) const;
 
     struct Removal {
@@ -97,6 +98,8 @@ class PortalServer final : public IscsiTarget, public LoginHost, public SessionH
     std::vector<std::size_t> load_;  // sessions of each shard
     std::uint64_t last_id_ = 0;
     std::uint16_t last_tsih_ = 0;
+    std::uint64_t failures_since_ = 0;  // the second whose failed logins are counted
+    unsigned failures_ = 0;
     bool started_ = false;
     bool stopping_ = false;
     std::size_t open_listeners_ = 0;
