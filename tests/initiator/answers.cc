@@ -166,10 +166,17 @@ void Connection::handle_function_response() {
     FunctionResult result = *found;
     functions.erase(found);
     result.response = static_cast<FunctionResponse>(u8(at::response));
-    const bool single = result.request.function == Function::abort_task;
-    if (single && result.response == FunctionResponse::task_does_not_exist &&
-        session_.find(result.request.referenced_tag) != nullptr)
-        violation("a task does not exist, says the target, but it was never answered");
+    // A task that does not exist has been answered, or another function that is not answered yet
+    // ended it.
+    if (result.request.function == Function::abort_task &&
+        result.response == FunctionResponse::task_does_not_exist) {
+        const Task* task = session_.find(result.request.referenced_tag);
+        const bool known = task == nullptr ||
+                           std::any_of(functions.begin(), functions.end(),
+                                       [task](const auto& f) { return Session::covers(f, *task); });
+        if (!known)
+            violation("a task does not exist, says the target, but it was never answered");
+    }
     if (result.response == FunctionResponse::complete)
         session_.finish_covered(*this, result);
     session_.listener().function_finished(*this, result);

@@ -101,33 +101,28 @@ std::uint32_t Session::next_service_tag() noexcept {
     return service_tags_ << slot_bits | service_slot;
 }
 
-// What a function that is answered "complete" ends without an answer of its own: RFC 7143 11.5.1.
-void Session::finish_covered(Connection& on, const FunctionResult& function) {
+bool Session::covers(const FunctionResult& function, const Task& task) noexcept {
     const FunctionRequest& request = function.request;
-    bool whole_target = false;
     switch (request.function) {
         case Function::abort_task:
-            if (Task* task = find(request.referenced_tag))
-                finish(on, *task, Outcome::aborted);
-            return;
+            return task.tag == request.referenced_tag;
         case Function::abort_task_set:
         case Function::clear_task_set:
         case Function::logical_unit_reset:
-            break;
+            return task.lun == request.lun && before(task.cmd_sn, function.cmd_sn);
         case Function::target_warm_reset:
         case Function::target_cold_reset:
         case Function::i_t_nexus_reset:
-            whole_target = true;
-            break;
+            return before(task.cmd_sn, function.cmd_sn);
         default:
-            return;
+            return false;
     }
-    for (Task& task : tasks_) {
-        const bool covered = task.busy && (whole_target || task.lun == request.lun) &&
-                             before(task.cmd_sn, function.cmd_sn);
-        if (covered)
+}
+
+void Session::finish_covered(Connection& on, const FunctionResult& function) {
+    for (Task& task : tasks_)
+        if (task.busy && covers(function, task))
             finish(on, task, Outcome::aborted);
-    }
 }
 
 void Session::connection_closed(Connection& which) {

@@ -181,6 +181,8 @@ class Session {
     Task* take_task() noexcept;
     void finish(Connection& on, Task& task, Outcome outcome);
     std::uint32_t next_service_tag() noexcept;
+    // Whether the function's answer "complete" is that task's end (RFC 7143 11.5.1).
+    [[nodiscard]] static bool covers(const FunctionResult& function, const Task& task) noexcept;
     void finish_covered(Connection& on, const FunctionResult& function);
     void connection_closed(Connection& which);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace olio::sim {
 namespace {
@@ -92,8 +93,14 @@ void Host::session_lost() {
     say("lost");
     if (!commands_.empty() || !functions_.empty())
         fault("a session is lost, but not everything of it was ended");
-    if (!closing_)
-        reconnect_if_lost();
+    if (closing_)
+        return;
+    // A login that failed counts on from its first attempt.
+    const bool was_connecting = std::exchange(connecting_, false);
+    const std::uint64_t since = connecting_since_ns_;
+    reconnect_if_lost();
+    if (was_connecting)
+        connecting_since_ns_ = since;
 }
 
 void Host::reconnect_if_lost() {

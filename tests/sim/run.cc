@@ -8,7 +8,9 @@
 #include "backstore/fileio/fileio.h"
 #include "backstore/ramdisk/ramdisk.h"
 #include "direct_session.h"
+#include "fabric/iscsi/iscsi_target.h"
 #include "host.h"
+#include "iscsi_session.h"
 #include "reactor/buffer_pool.h"
 #include "reactor/sim.h"
 #include "target/engine.h"
@@ -22,7 +24,16 @@ using reactor::nanoseconds_per_second;
 constexpr std::uint64_t longest_run_ns = 600 * nanoseconds_per_second;
 constexpr std::uint64_t longest_end_ns = 200 * nanoseconds_per_second;
 constexpr std::uint64_t stall_most_ms = 20'000;
+constexpr std::uint64_t partition_most_ms = 30'000;
 constexpr std::size_t buffer_limit_bytes = 32 << 20;
+
+constexpr const char* target_name = "iqn.2026-01.test.sim:target";
+constexpr const char* target_address = "10.0.0.1";
+constexpr const char* portal = "10.0.0.1:3260";
+
+std::string address_of_host(unsigned host) {
+    return fmt::format("10.0.1.{}", host + 1);
+}
 
 class World {
   public:
@@ -60,7 +71,12 @@ class World {
     bool build();
     bool add_unit(std::uint32_t lun);
     std::unique_ptr<target::Backstore> make_store(std::uint32_t lun, Disk& disk);
+    bool start_iscsi();
+    void stop_iscsi();
     void add_hosts();
+    std::unique_ptr<HostSession> make_session(unsigned host, reactor::Shard& shard,
+                                              std::uint64_t seed, SessionUser& user);
+    void network_fault();
     bool wait(const char* what, const std::function<bool()>& condition);
     void go_wrong();
     void stall(std::size_t index);
@@ -73,7 +89,9 @@ class World {
     void remove_units();
     void check_leaks();
     [[nodiscard]] bool happens(std::uint64_t every_ms) {
-        return every_ms != 0 && random_.below(every_ms) == 0;
+        const bool now = every_ms != 0 && faults_left_ != 0 && random_.below(every_ms) == 0;
+        faults_left_ -= now ? 1 : 0;
+        return now;
     }
     void fault(const std::string& what) { stage_.fault("world", what); }
 
@@ -82,6 +100,7 @@ class World {
     reactor::Random random_;
     std::unique_ptr<reactor::SimReactor> sim_;
     std::unique_ptr<target::Engine> engine_;
+    std::unique_ptr<iscsi::IscsiTarget> iscsi_;
     target::TargetPort port_;
     std::shared_ptr<const target::LunMap> luns_;
     std::vector<Disk> disks_;
@@ -89,6 +108,9 @@ class World {
     std::unique_ptr<Chaos> chaos_;
     std::uint64_t power_fails_at_ns_ = 0;
     bool healed_ = false;
+    unsigned faults_left_ = 60;  // a run comes to an end
+    bool partitioned_ = false;
+    std::uint64_t heals_at_ns_ = 0;
     std::uint64_t hash_ = 0;
 };
 
@@ -167,23 +189,64 @@ bool World::build() {
         return false;
     }
     luns_ = *luns;
-    port_.description.port_name = "iqn.2026-01.test.sim:target,t,0x0001";
-    port_.description.device_name = "iqn.2026-01.test.sim:target";
+    port_.description.port_name = std::string(target_name) + ",t,0x0001";
+    port_.description.device_name = target_name;
+    if (scenario_.fabric == Fabric::iscsi && !start_iscsi())
+        return false;
     add_hosts();
     return true;
+}
+
+bool World::start_iscsi() {
+    iscsi::PortalGroupOptions group;
+    group.portals = {*reactor::Endpoint::parse(portal)};
+    group.luns = luns_;
+    iscsi::TargetNodeOptions node;
+    node.name = target_name;
+    node.portal_groups.push_back(std::move(group));
+    bool good = false;
+    sim_->enter(0, [&] {
+        iscsi_ = iscsi::IscsiTarget::create(*sim_, *engine_);
+        auto added = iscsi_->add_target_node(std::move(node));
+        auto started = added ? iscsi_->start() : std::move(added);
+        good = started.has_value();
+        if (!good)
+            fault("iSCSI: " + started.error().message);
+    });
+    sim_->network().options.latency_most = scenario_.network_latency_most_ns;
+    sim_->network().options.window_bytes = scenario_.network_window_bytes;
+    return good;
+}
+
+void World::stop_iscsi() {
+    bool stopped = false;
+    sim_->enter(0, [&] { iscsi_->stop(1, [&stopped] { stopped = true; }); });
+    if (wait("the iSCSI target's end", [&stopped] { return stopped; }))
+        iscsi_.reset();
+}
+
+std::unique_ptr<HostSession> World::make_session(unsigned host, reactor::Shard& shard,
+                                                 std::uint64_t seed, SessionUser& user) {
+    const std::string name = fmt::format("iqn.2026-01.test.sim:host{}", host);
+    if (scenario_.fabric == Fabric::direct)
+        return std::make_unique<DirectSession>(shard, *engine_, port_, name, luns_, user, seed);
+    IscsiAccess access;
+    access.portal = *reactor::Endpoint::parse(portal);
+    access.source = *reactor::Endpoint::parse(fmt::format("{}:1", address_of_host(host)));
+    access.settings.initiator_name = name;
+    access.settings.target_name = target_name;
+    reactor::Random keys(seed);
+    IscsiSession::choose_keys(keys, access.settings);
+    return std::make_unique<IscsiSession>(*sim_, shard, std::move(access), user, seed);
 }
 
 void World::add_hosts() {
     for (unsigned i = 0; i < scenario_.sessions; ++i) {
         auto& shard = sim_->shard(static_cast<unsigned>(random_.below(scenario_.shards)));
         const std::uint64_t seed = random_.next();
-        const auto make_session = [&](SessionUser& user) -> std::unique_ptr<HostSession> {
-            return std::make_unique<DirectSession>(shard, *engine_, port_,
-                                                   fmt::format("iqn.2026-01.test.sim:host{}", i),
-                                                   luns_, user, seed + 1);
-        };
-        hosts_.push_back(std::make_unique<Host>(stage_, scenario_, shard, fmt::format("host{}", i),
-                                                seed, make_session));
+        const auto make = [&](SessionUser& user) { return make_session(i, shard, seed + 1, user); };
+        hosts_.push_back(
+            std::make_unique<Host>(stage_, scenario_, shard, fmt::format("host{}", i), seed, make));
         sim_->enter(shard.index(), [&] { hosts_.back()->start(); });
     }
     chaos_ = std::make_unique<Chaos>(*this);
@@ -221,6 +284,14 @@ void World::go_wrong() {
         disk_error(index);
     if (happens(scenario_.resize_every_ms))
         resize(index, disks_[index].shrunk != 0);
+    if (scenario_.fabric == Fabric::iscsi && !partitioned_ &&
+        happens(scenario_.network_fault_every_ms))
+        network_fault();
+    if (partitioned_ && now >= heals_at_ns_) {
+        sim_->network().heal_all();
+        partitioned_ = false;
+        stage_.network_excused_until_ns = now;
+    }
     if (scenario_.power_fails && power_fails_at_ns_ == 0)
         power_fails_at_ns_ = now + random_.below(300) * nanoseconds_per_ms;
     if (scenario_.power_fails && now >= power_fails_at_ns_ && !stage_.stopped)
@@ -282,6 +353,20 @@ void World::resize(std::size_t index, bool to_full) {
     });
 }
 
+void World::network_fault() {
+    const std::string host =
+        address_of_host(static_cast<unsigned>(random_.below(scenario_.sessions)));
+    ++stage_.counts["network faults"];
+    if (random_.below(2) == 0)
+        return sim_->network().cut(*reactor::Endpoint::parse(host + ":0"));
+    sim_->network().partition(host, target_address);
+    const std::uint64_t longest = random_.below(4) == 0 ? partition_most_ms : 1'000;
+    heals_at_ns_ =
+        std::max(heals_at_ns_, sim_->now() + random_.below(longest) * nanoseconds_per_ms);
+    partitioned_ = true;
+    stage_.network_excused_until_ns = heals_at_ns_;
+}
+
 // The disks keep what was durable; what they hold is compared at once, for the daemon plays on.
 void World::power_failure() {
     stage_.stopped = true;
@@ -300,6 +385,9 @@ void World::power_failure() {
 
 void World::heal() {
     healed_ = true;
+    sim_->network().heal_all();
+    if (partitioned_)
+        stage_.network_excused_until_ns = sim_->now();
     for (std::size_t i = 0; i < disks_.size(); ++i) {
         Unit& unit = *stage_.units[i];
         if (disks_[i].descriptor >= 0) {
@@ -374,6 +462,8 @@ void World::tear_down() {
                 return std::all_of(hosts_.begin(), hosts_.end(),
                                    [](const auto& host) { return host->ended(); });
             })) {
+            if (iscsi_ != nullptr)
+                stop_iscsi();
             remove_units();
             check_leaks();
         }

@@ -40,6 +40,8 @@ Scenario Scenario::of_seed(std::uint64_t seed, Fabric fabric) {
     s.disk_error_every_ms = sometimes(4, 20 + random.below(200));
     s.resize_every_ms = sometimes(5, 20 + random.below(100));
     s.network_fault_every_ms = sometimes(4, 20 + random.below(200));
+    s.network_latency_most_ns = random.below(4) == 0 ? 10'000'000 : 200'000;
+    s.network_window_bytes = random.below(4) == 0 ? 2048 : 64 << 10;
     return s;
 }
 

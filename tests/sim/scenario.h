@@ -38,6 +38,8 @@ struct Scenario {
     std::uint64_t disk_error_every_ms = 0;
     std::uint64_t resize_every_ms = 0;
     std::uint64_t network_fault_every_ms = 0;
+    std::uint64_t network_latency_most_ns = 200'000;
+    std::uint64_t network_window_bytes = 64 << 10;
     bool power_fails = false;
 
     [[nodiscard]] static Scenario of_seed(std::uint64_t seed, Fabric fabric);
