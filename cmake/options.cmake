@@ -43,7 +43,7 @@ if(OLIO_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${OLIO_CCACHE})
 endif()
 find_program(OLIO_MOLD mold)
-if(OLIO_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+if(OLIO_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 

@@ -10,10 +10,10 @@ namespace olio {
 
 }  // namespace olio
 
-#define OLIO_ASSERT(condition, message)                                                 \
-    do {                                                                                \
-        if (!(condition)) [[unlikely]]                                                  \
-            ::olio::assertion_failed(#condition, (message), __FILE__, __LINE__);        \
+#define OLIO_ASSERT(condition, message)                                          \
+    do {                                                                         \
+        if (!(condition)) [[unlikely]]                                           \
+            ::olio::assertion_failed(#condition, (message), __FILE__, __LINE__); \
     } while (false)
 
 #define OLIO_UNREACHABLE(message) \

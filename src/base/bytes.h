@@ -1,6 +1,6 @@
-// Bytes in the standards' order (big-endian), read with a Cursor and written with a Builder. Neither
-// ever reads or writes outside its span: past the end a Cursor yields zeros and remembers that it
-// failed, and a Builder counts what it could not write.
+// Bytes in the standards' order (big-endian), read with a Cursor and written with a Builder.
+// Neither ever reads or writes outside its span: past the end a Cursor yields zeros and remembers
+// that it failed, and a Builder counts what it could not write.
 #pragma once
 
 #include <bit>

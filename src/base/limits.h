@@ -1,4 +1,5 @@
-// Every limit of the daemon, in one place. They add up to the memory bound that is printed at start.
+// Every limit of the daemon, in one place. They add up to the memory bound that is printed at
+// start.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +9,11 @@ namespace olio::limits {
 
 // target/
 inline constexpr std::size_t logical_units = 4096;
-inline constexpr std::uint32_t commands_per_nexus = 256;      // CmdSN window of iSCSI, at most
+inline constexpr std::uint32_t commands_per_nexus = 256;       // CmdSN window of iSCSI, at most
 inline constexpr std::size_t transfer_length_bytes = 8 << 20;  // one command; Block Limits VPD page
 inline constexpr std::uint32_t unmap_blocks = 1 << 20;  // one command; a bound on its duration
 inline constexpr std::uint32_t compare_and_write_blocks = 255;
-inline constexpr std::uint32_t unmap_descriptors = 256;        // of one UNMAP
+inline constexpr std::uint32_t unmap_descriptors = 256;  // of one UNMAP
 inline constexpr std::size_t parameter_list_bytes = 64 << 10;
 inline constexpr std::size_t unit_attentions_per_nexus_and_unit = 16;
 inline constexpr std::size_t sense_bytes = 96;
@@ -26,19 +27,20 @@ inline constexpr unsigned shards = 64;
 // fabric/iscsi
 inline constexpr std::size_t sessions = 4096;
 inline constexpr std::size_t connections_in_login = 1024;
-inline constexpr std::size_t login_text_bytes = 64 << 10;     // one login or text negotiation
-inline constexpr unsigned login_exchanges = 64;               // PDUs of one login
+inline constexpr std::size_t login_text_bytes = 64 << 10;  // one login or text negotiation
+inline constexpr unsigned login_exchanges = 64;            // PDUs of one login
 inline constexpr std::uint32_t login_timeout_seconds = 15;
 inline constexpr std::uint32_t max_recv_data_segment_bytes = 256 << 10;  // what we declare
-inline constexpr std::size_t iscsi_name_bytes = 223;          // RFC 7143 4.2.7.1
+inline constexpr std::size_t iscsi_name_bytes = 223;                     // RFC 7143 4.2.7.1
 inline constexpr std::size_t outstanding_r2ts = 8;
-inline constexpr std::size_t async_output_bytes = 1 << 20;    // answers queued to a host that reads nothing
+inline constexpr std::size_t async_output_bytes =
+    1 << 20;  // answers queued to a host that reads nothing
 
 // config/: the control socket
 inline constexpr std::size_t control_connections = 32;
 inline constexpr std::size_t control_message_bytes = 64 << 10;  // one request
 inline constexpr std::size_t control_batch_requests = 64;
-inline constexpr std::size_t control_nesting = 16;              // arrays and objects in each other
-inline constexpr std::uint32_t control_timeout_seconds = 30;    // for the rest of a message begun
+inline constexpr std::size_t control_nesting = 16;            // arrays and objects in each other
+inline constexpr std::uint32_t control_timeout_seconds = 30;  // for the rest of a message begun
 
 }  // namespace olio::limits

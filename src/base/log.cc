@@ -34,9 +34,13 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void set_level(Level level) { threshold.store(level, std::memory_order_relaxed); }
+void set_level(Level level) {
+    threshold.store(level, std::memory_order_relaxed);
+}
 
-bool enabled(Level level) noexcept { return level >= threshold.load(std::memory_order_relaxed); }
+bool enabled(Level level) noexcept {
+    return level >= threshold.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view line) {
     static const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;

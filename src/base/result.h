@@ -28,9 +28,9 @@ using Result = std::expected<T, Error>;
 }  // namespace olio
 
 // Runs an expression of type Result; returns its error from the calling function.
-#define OLIO_TRY(expression)                                          \
-    do {                                                              \
-        auto olio_try_result = (expression);                          \
-        if (!olio_try_result)                                         \
+#define OLIO_TRY(expression)                                            \
+    do {                                                                \
+        auto olio_try_result = (expression);                            \
+        if (!olio_try_result)                                           \
             return std::unexpected(std::move(olio_try_result.error())); \
     } while (false)

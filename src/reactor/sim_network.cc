@@ -98,7 +98,7 @@ void SimNetwork::partition(const std::string& host, const std::string& other_hos
 void SimNetwork::heal(const std::string& host, const std::string& other_host) {
     partitions_.erase(ordered(host, other_host));
     for (const auto& [number, socket] : sockets_)
-        world_.at(world_.now() + latency(), [this, number = number] { arrive(number); });
+        world_.at(world_.now() + latency(), [this, arriving = number] { arrive(arriving); });
 }
 
 void SimNetwork::heal_all() {

@@ -1,5 +1,6 @@
 // The seam below the engine: what a backing store is. The engine asserts ranges and alignment and
-// emulates what is missing; a backing store never checks them again. It reports what really happened.
+// emulates what is missing; a backing store never checks them again. It reports what really
+// happened.
 #pragma once
 
 #include <sys/uio.h>
@@ -26,11 +27,12 @@ class StoreChannel;
 class StoreIo;
 
 enum class StoreOpcode : std::uint8_t {
-    read,           // data: where to; or borrow (see StoreIo::may_borrow)
-    write,          // data: from; fua: durable before completion
-    flush,          // all completed writes are durable; lba/blocks are a hint (blocks 0: to the end)
-    unmap,          // the blocks may be given up; afterwards they read as Capabilities says
-    write_zeroes,   // the blocks read as zeros; fua as for write; may_unmap: giving them up is welcome
+    read,          // data: where to; or borrow (see StoreIo::may_borrow)
+    write,         // data: from; fua: durable before completion
+    flush,         // all completed writes are durable; lba/blocks are a hint (blocks 0: to the end)
+    unmap,         // the blocks may be given up; afterwards they read as Capabilities says
+    write_zeroes,  // the blocks read as zeros; fua as for write; may_unmap: giving them up is
+                   // welcome
     extent_status,  // whether the block at lba is mapped, and for how many blocks that holds
     prefetch,       // a hint
     count,
@@ -46,8 +48,8 @@ enum class StoreStatus : std::uint8_t {
     internal_error,   // anything else; HARDWARE ERROR
 };
 
-// What waits for a StoreIo. Called once for each submit, on the submitting shard; it may be called from
-// inside StoreChannel::submit (RAM).
+// What waits for a StoreIo. Called once for each submit, on the submitting shard; it may be called
+// from inside StoreChannel::submit (RAM).
 class StoreCompletion {
   public:
     virtual void store_completed(StoreIo& io) noexcept = 0;
@@ -69,9 +71,10 @@ class StoreIo {
     StoreOpcode opcode = StoreOpcode::read;
     bool fua = false;
     bool may_unmap = false;
-    // A read may answer with its own memory (`borrowed`) instead of filling `data`, which is then empty
-    // when the engine has no buffer yet. Borrowed memory stays readable until the channel is closed; its
-    // contents may change, which is why the engine does not set this where a digest covers the data.
+    // A read may answer with its own memory (`borrowed`) instead of filling `data`, which is then
+    // empty when the engine has no buffer yet. Borrowed memory stays readable until the channel is
+    // closed; its contents may change, which is why the engine does not set this where a digest
+    // covers the data.
     bool may_borrow = false;
     std::uint64_t lba = 0;
     std::uint64_t blocks = 0;
@@ -108,7 +111,8 @@ class StoreIo {
     Step step_;
 };
 
-// One shard's access to a backing store. Used on that shard alone. Destroyed when no request is under way.
+// One shard's access to a backing store. Used on that shard alone. Destroyed when no request is
+// under way.
 class StoreChannel {
   public:
     virtual ~StoreChannel() = default;
@@ -122,7 +126,7 @@ class StoreChannel {
 enum class Support : std::uint8_t { none, emulate, native };
 
 struct StoreCapabilities {
-    Support fua = Support::native;            // emulate: the engine follows a write by a flush
+    Support fua = Support::native;  // emulate: the engine follows a write by a flush
     Support unmap = Support::none;
     Support write_zeroes = Support::emulate;  // emulate: the engine writes zeros
     Support extent_status = Support::none;    // none: every block is reported mapped
@@ -130,14 +134,14 @@ struct StoreCapabilities {
     Support copy = Support::emulate;
     Support protection = Support::none;
     bool unmapped_reads_zeros = false;
-    bool volatile_cache = false;              // a completed write without fua may be lost: WCE = 1
-    bool cache_mode_changeable = false;       // set_volatile_cache works
+    bool volatile_cache = false;         // a completed write without fua may be lost: WCE = 1
+    bool cache_mode_changeable = false;  // set_volatile_cache works
     bool read_only = false;
-    bool borrows = false;                     // reads can answer with the store's own memory
+    bool borrows = false;  // reads can answer with the store's own memory
     std::uint32_t unmap_granularity_blocks = 1;
     std::uint32_t unmap_alignment_blocks = 0;
-    std::uint64_t maximum_unmap_blocks = 0;   // one request; 0: no limit of its own
-    std::uint32_t maximum_io_bytes = 0;       // one read or write; 0: no limit of its own
+    std::uint64_t maximum_unmap_blocks = 0;  // one request; 0: no limit of its own
+    std::uint32_t maximum_io_bytes = 0;      // one read or write; 0: no limit of its own
 };
 
 // An opened file, device or memory. Made by a factory of its folder; owned by the LogicalUnit.
@@ -145,19 +149,19 @@ class Backstore {
   public:
     virtual ~Backstore() = default;
 
-    [[nodiscard]] virtual std::string_view type() const = 0;      // "fileio", "iblock", "ramdisk"
-    [[nodiscard]] virtual std::string description() const = 0;    // "/srv/disk.img", for people
+    [[nodiscard]] virtual std::string_view type() const = 0;    // "fileio", "iblock", "ramdisk"
+    [[nodiscard]] virtual std::string description() const = 0;  // "/srv/disk.img", for people
     [[nodiscard]] virtual scsi::Geometry geometry() const = 0;
     [[nodiscard]] virtual StoreCapabilities capabilities() const = 0;
-    // Suggested vendor, product and a serial number that stays the same from run to run (empty where
-    // the store knows none); the configuration may override them.
+    // Suggested vendor, product and a serial number that stays the same from run to run (empty
+    // where the store knows none); the configuration may override them.
     [[nodiscard]] virtual scsi::Identification identification() const = 0;
 
     // On the shard that will use it.
     virtual Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard& shard) = 0;
 
-    // Looks at the file or device anew: the number of blocks may have changed. On the home shard; may
-    // block for a moment.
+    // Looks at the file or device anew: the number of blocks may have changed. On the home shard;
+    // may block for a moment.
     virtual Result<std::uint64_t> refresh_blocks() = 0;
     // Makes the file or RAM larger or smaller; ENOTSUP where that is not the store's to decide.
     virtual Result<void> resize(std::uint64_t blocks) = 0;

@@ -129,6 +129,7 @@ class Command : public StoreCompletion {
     bool submitting_ = false;           // inside StoreChannel::submit
     bool completed_inside_ = false;     // and it completed there
     std::uint32_t transfer_bytes_ = 0;  // what the CDB moves, in its row's direction
+    std::uint32_t lacking_bytes_ = 0;   // a WRITE: and what it would move if the host sent it
     std::uint32_t buffer_bytes_ = 0;    // the buffer it needs for that
     std::uint32_t step_blocks_ = 0;     // the store request under way
     std::uint64_t first_block_ = 0;

@@ -49,6 +49,7 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
     command.fua_ = false;
     command.data_received_ = false;
     command.transfer_bytes_ = 0;
+    command.lacking_bytes_ = 0;
     command.buffer_bytes_ = 0;
     command.first_block_ = 0;
     command.end_block_ = 0;
@@ -209,30 +210,55 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
     return true;
 }
 
-// What the host said that it moves, against what the CDB moves. Too much is cut. Too little of
-// data-in is cut as well; but data-out that is not all there must not change the medium (RFC
-// 7143 11.4.5, FCP-4 9.4.2).
+// What the host said that it moves, against what the CDB moves. Both are legal where they differ,
+// and the residual tells (RFC 7143 11.4.5.1). Data-in is cut to what the host takes, which is
+// nothing if it only sends. Of data-out, what the CDB does not ask for is left behind, and a WRITE
+// writes the blocks that are there as a whole. Other commands cannot do with less, and one that
+// checks or repeats its data must have exactly that: its host and the CDB speak of different blocks.
 bool DeviceServer::check_lengths(Command& command) noexcept {
     const std::uint64_t bytes = command.transfer_bytes_;
+    const bool exact = command.row_->operation == scsi::Operation::compare_and_write ||
+                       command.row_->operation == scsi::Operation::write_same;
+    if (exact && command.expected_data_out_bytes > bytes) [[unlikely]] {
+        refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
+        return false;
+    }
     if (bytes == 0)
         return true;
     if (bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
         refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
         return false;
     }
-    const bool out = command.row_->direction == DataDirection::out;
-    const std::uint64_t expected =
-        out ? command.expected_data_out_bytes : command.expected_data_in_bytes;
-    const std::uint64_t wrong_way =
-        out ? command.expected_data_in_bytes : command.expected_data_out_bytes;
-    if (out ? expected >= bytes : expected != 0 || wrong_way == 0) [[likely]]
+    if (command.row_->direction != DataDirection::out ||
+        command.expected_data_out_bytes >= bytes) [[likely]]
+        return true;
+    if (take_fewer_blocks(command))
         return true;
     SenseData data =
         scsi::illegal_request(sense::invalid_field_in_command_information_unit.additional);
-    command.residual_bytes = static_cast<std::int64_t>(expected) - static_cast<std::int64_t>(bytes);
+    command.residual_bytes = static_cast<std::int64_t>(command.expected_data_out_bytes) -
+                             static_cast<std::int64_t>(bytes);
     encode(command, Status::check_condition, data);
     respond(command);
     return false;
+}
+
+// Makes a WRITE end with the last whole block that the host sends. False: it is no WRITE, a block
+// would be torn, or the host sends nothing because it takes the command for a read.
+bool DeviceServer::take_fewer_blocks(Command& command) noexcept {
+    const scsi::Operation operation = command.row_->operation;
+    if (operation != scsi::Operation::write && operation != scsi::Operation::write_and_verify)
+        return false;
+    const std::uint32_t expected = command.expected_data_out_bytes;
+    const std::uint32_t block_bytes = command.unit_->block_bytes();
+    if (expected % block_bytes != 0 || command.expected_data_in_bytes != 0)
+        return false;
+    command.lacking_bytes_ = command.transfer_bytes_ - expected;
+    command.transfer_bytes_ = expected;
+    command.buffer_bytes_ -= std::min(command.buffer_bytes_, command.lacking_bytes_);
+    command.decoded_.blocks = expected / block_bytes;
+    command.end_block_ = command.first_block_ + command.decoded_.blocks;
+    return true;
 }
 
 // --- Data-out, order, fences ---
@@ -511,7 +537,7 @@ void DeviceServer::set_residual(Command& command, std::uint64_t moved) noexcept 
     command.residual_bytes =
         static_cast<std::int64_t>(std::uint64_t{command.expected_data_in_bytes} +
                                   command.expected_data_out_bytes) -
-        static_cast<std::int64_t>(moved);
+        static_cast<std::int64_t>(moved + command.lacking_bytes_);
 }
 
 Step DeviceServer::succeed(Command& command) noexcept {

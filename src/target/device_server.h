@@ -88,6 +88,7 @@ class DeviceServer {
     static bool check_unit(Command& command, LogicalUnitView& view) noexcept;
     static bool check_medium(Command& command, const LogicalUnitView& view) noexcept;
     static bool check_lengths(Command& command) noexcept;
+    static bool take_fewer_blocks(Command& command) noexcept;
     static bool overlapped(Command& command) noexcept;
     static void start_data_out(Command& command) noexcept;
     static void drive(Command& command, Step step) noexcept;

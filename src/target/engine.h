@@ -18,7 +18,7 @@
 namespace olio::target {
 
 struct LogicalUnitOptions {
-    std::string name;                                   // for people and the log
+    std::string name;                                    // for people and the log
     std::optional<scsi::Identification> identification;  // else the backing store's suggestion
     bool write_protected = false;
     unsigned home_shard = 0;
@@ -40,8 +40,8 @@ struct LogicalUnitStatistics {
     std::vector<CommandCount> commands;  // only those that were used
 };
 
-// A logical unit as configuration sees it. Methods may be called on any shard (and before the reactor
-// runs); callbacks come on the calling shard.
+// A logical unit as configuration sees it. Methods may be called on any shard (and before the
+// reactor runs); callbacks come on the calling shard.
 class LogicalUnit {
   public:
     virtual ~LogicalUnit() = default;
@@ -49,8 +49,8 @@ class LogicalUnit {
     [[nodiscard]] virtual const Backstore& backstore() const noexcept = 0;
 
     using Done = std::move_only_function<void(Result<void>)>;
-    // Looks at the backing store anew, or (blocks given) resizes it first; a changed capacity is reported to
-    // every nexus with CAPACITY DATA HAS CHANGED (2A/09).
+    // Looks at the backing store anew, or (blocks given) resizes it first; a changed capacity is
+    // reported to every nexus with CAPACITY DATA HAS CHANGED (2A/09).
     virtual void rescan(std::optional<std::uint64_t> blocks, Done done) = 0;
     virtual void set_write_protected(bool enabled, Done done) = 0;
     // The snapshot in force on the calling shard.
@@ -63,16 +63,15 @@ class Engine {
     static Result<std::unique_ptr<Engine>> create(reactor::Reactor& reactor);
     virtual ~Engine() = default;
 
-    // On shard 0 or before the reactor runs. Opens a channel on every shard. Two units with the same serial
-    // number are refused (EEXIST).
-    virtual void add_logical_unit(
-        LogicalUnitOptions options, std::unique_ptr<Backstore> store,
-        std::move_only_function<void(Result<LogicalUnit*>)> done) = 0;
+    // On shard 0 or before the reactor runs. Opens a channel on every shard. Two units with the
+    // same serial number are refused (EEXIST).
+    virtual void add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                                  std::move_only_function<void(Result<LogicalUnit*>)> done) = 0;
     // No nexus may have it in its map any more. `done` when its channels are closed.
     virtual void remove_logical_unit(LogicalUnit& unit, LogicalUnit::Done done) = 0;
 
-    // On the shard where the session lives. `services` and `port` must outlive the nexus. A logical unit
-    // reports POWER ON (29/00) to each nexus once.
+    // On the shard where the session lives. `services` and `port` must outlive the nexus. A logical
+    // unit reports POWER ON (29/00) to each nexus once.
     virtual Result<std::unique_ptr<ITNexus>> establish_nexus(const TargetPort& port,
                                                              InitiatorPort initiator,
                                                              std::shared_ptr<const LunMap> map,

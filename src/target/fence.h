@@ -22,7 +22,8 @@ struct BlockRange {
 };
 
 enum class FenceKind : std::uint8_t {
-    // Keeps reads and writes out; stands at once. A read that passed would show the host what it can
+    // Keeps reads and writes out; stands at once. A read that passed would show the host what it
+    // can
     // then see change, though the write that it changes by was aborted.
     orphan,
     exclusive,  // keeps reads and writes out; stands when the writes inside have ended, one at a

@@ -1,5 +1,5 @@
-// An I_T nexus: one initiator port seen through one target port, i.e. an iSCSI session. Lives on the shard that
-// established it; every method is called there.
+// An I_T nexus: one initiator port seen through one target port, i.e. an iSCSI session. Lives on
+// the shard that established it; every method is called there.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace olio::target {
 class Engine;
 
 struct InitiatorPort {
-    std::string name;          // SCSI port name; iSCSI: "iqn.…,i,0x…"
+    std::string name;                        // SCSI port name; iSCSI: "iqn.…,i,0x…"
     std::vector<std::uint8_t> transport_id;  // SPC-5 7.6.4, for persistent reservations
 };
 
@@ -44,10 +44,11 @@ class ITNexus {
     // Another LUN map takes effect for commands that follow.
     virtual void set_lun_map(std::shared_ptr<const LunMap> map) = 0;
 
-    // I_T nexus loss (SAM-5 6.3.4): every command is aborted without response; reservations of SPC-2 end.
-    // `fenced`: nothing of this nexus can reach a medium any more except behind a fence that later
-    // commands respect; a new session of the same initiator may start. `drained`: every command has been
-    // discarded and finished; the nexus may be destroyed (not from inside the call).
+    // I_T nexus loss (SAM-5 6.3.4): every command is aborted without response; reservations of
+    // SPC-2 end. `fenced`: nothing of this nexus can reach a medium any more except behind a fence
+    // that later commands respect; a new session of the same initiator may start. `drained`: every
+    // command has been discarded and finished; the nexus may be destroyed (not from inside the
+    // call).
     virtual void close(std::move_only_function<void()> fenced,
                        std::move_only_function<void()> drained) = 0;
 

@@ -69,7 +69,8 @@ class ITNexusImpl final : public ITNexus {
     [[nodiscard]] ITLNexus* find(const scsi::Lun& lun) const noexcept;
     [[nodiscard]] std::span<const std::unique_ptr<ITLNexus>> itls() const noexcept { return itls_; }
     [[nodiscard]] Commands& all_commands() noexcept { return commands_; }
-    // The command with this tag that has not been answered and is not being aborted, if there is one.
+    // The command with this tag that has not been answered and is not being aborted, if there is
+    // one.
     [[nodiscard]] Command* find_tag(std::uint64_t tag) const noexcept;
     // … or else one that is being aborted, and whose end the initiator may not have been told.
     [[nodiscard]] Command* find_tag_to_abort(std::uint64_t tag) const noexcept;

@@ -1,5 +1,5 @@
-// Which logical units an initiator reaches, by LUN. An immutable value: a change is a new map, given to the
-// nexus, which then reports REPORTED LUNS DATA HAS CHANGED.
+// Which logical units an initiator reaches, by LUN. An immutable value: a change is a new map,
+// given to the nexus, which then reports REPORTED LUNS DATA HAS CHANGED.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,9 @@ class LunMap {
 
     // nullptr: no such LUN. Constant time.
     [[nodiscard]] const LunMapEntry* find(std::uint32_t lun) const noexcept;
-    [[nodiscard]] std::span<const LunMapEntry> entries() const noexcept { return entries_; }  // sorted
+    [[nodiscard]] std::span<const LunMapEntry> entries() const noexcept {
+        return entries_;
+    }  // sorted
     [[nodiscard]] std::span<const scsi::Lun> inventory() const noexcept { return inventory_; }
 
   private:

@@ -1,5 +1,5 @@
-// The seam above the engine: a fabric's target port and the transport protocol services of SAM-5 (5.4, 7.12)
-// that it gives to the engine.
+// The seam above the engine: a fabric's target port and the transport protocol services of SAM-5
+// (5.4, 7.12) that it gives to the engine.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,9 @@ struct TargetPort {
     std::uint32_t maximum_data_bytes = 8 << 20;  // most that one command may move
 };
 
-// What the engine asks of a fabric, per session; every call on the session's shard. A call may be made
-// from inside ITNexus::submit and its kin; the fabric in turn may call back into the nexus from inside.
+// What the engine asks of a fabric, per session; every call on the session's shard. A call may be
+// made from inside ITNexus::submit and its kin; the fabric in turn may call back into the nexus
+// from inside.
 class TransportServices {
   public:
     // Receive Data-Out: fill command.data_out (all of it, in any order), then call
@@ -27,8 +28,8 @@ class TransportServices {
     virtual void receive_data_out(Command& command) noexcept = 0;
 
     // Send Data-In and Send Command Complete in one: command.data_in (may be empty) and then
-    // command.status with command.sense. When the last byte has been handed over and the memory is not
-    // needed any more, call ITNexus::finished.
+    // command.status with command.sense. When the last byte has been handed over and the memory is
+    // not needed any more, call ITNexus::finished.
     virtual void complete(Command& command) noexcept = 0;
 
     // Terminate Data Transfer: stop filling data_out and let go of the buffer, then call
@@ -36,7 +37,8 @@ class TransportServices {
     // data_out_received.
     virtual void terminate_transfer(Command& command) noexcept = 0;
 
-    // The command ended without a response (aborted, SAM-5 5.6). Forget it and call ITNexus::finished.
+    // The command ended without a response (aborted, SAM-5 5.6). Forget it and call
+    // ITNexus::finished.
     virtual void discard(Command& command) noexcept = 0;
 
     // Task Management Function Executed: request.response is set; the object is the fabric's again.

@@ -14,8 +14,8 @@ enum class TaskManagementFunction : std::uint8_t {
     clear_task_set,
     i_t_nexus_reset,
     logical_unit_reset,
-    target_reset,     // warm and cold alike reset every logical unit that the nexus reaches; the fabric
-                      // drops connections after a cold one
+    target_reset,  // warm and cold alike reset every logical unit that the nexus reaches; the
+                   // fabric drops connections after a cold one
     query_task,
     query_task_set,
     query_asynchronous_event,

@@ -31,8 +31,8 @@ struct Answer : OutputSource {
     std::vector<std::uint8_t> data;
     bool uses_stat_sn = true;
     bool closes = false;  // the connection ends when this has been sent
-    // What was queued before it is sent before it, to the last byte: the host takes a task management
-    // response for the end of every answer to what it covers (RFC 7143 4.2.2.3.3).
+    // What was queued before it is sent before it, to the last byte: the host takes a task
+    // management response for the end of every answer to what it covers (RFC 7143 4.2.2.3.3).
     bool fence = false;
 };
 
