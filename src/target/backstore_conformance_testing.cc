@@ -476,7 +476,6 @@ class Load final : public StoreCompletion {
          std::uint64_t first_lba, unsigned seed, std::size_t requests, bool unmaps)
         : shard_(shard),
           channel_(channel),
-          block_bytes_(block_bytes),
           first_lba_(first_lba),
           left_(requests),
           unmaps_(unmaps),
@@ -552,7 +551,6 @@ class Load final : public StoreCompletion {
 
     reactor::Shard& shard_;
     StoreChannel& channel_;
-    std::uint32_t block_bytes_;
     std::uint64_t first_lba_;
     std::size_t left_;
     bool unmaps_;
