@@ -300,7 +300,9 @@ void Host::watch() {
         }
         hopeless |= age > reconnect_after_ns;
     }
-    if (connecting_ && now - connecting_since_ns_ > last_patience_ns) {
+    const std::uint64_t could_connect_since =
+        std::max(connecting_since_ns_, std::min(now, stage_.network_excused_until_ns));
+    if (connecting_ && now - could_connect_since > last_patience_ns) {
         fault("no login for 90 s\n    " + state());
         connecting_since_ns_ = now;
     }
