@@ -144,7 +144,7 @@ class Session final : public target::TransportServices {
     void task_management_executed(target::TaskManagement& request) noexcept override;
 
   private:
-    static constexpr std::size_t tasks_per_chunk = 16;
+    static constexpr std::size_t tasks_per_chunk = 8;
     static constexpr std::size_t buckets = 64;
     static constexpr std::size_t max_management = 16;
 
