@@ -210,29 +210,26 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
     return true;
 }
 
-// What the host said that it moves, against what the CDB moves. Both are legal where they differ,
-// and the residual tells (RFC 7143 11.4.5.1). Data-in is cut to what the host takes, which is
-// nothing if it only sends. Of data-out, what the CDB does not ask for is left behind, and a WRITE
-// writes the blocks that are there as a whole. Other commands cannot do with less, and one that
-// checks or repeats its data must have exactly that: its host and the CDB speak of different blocks.
+// What the host said that it moves, against what the CDB moves. They may differ, and the residual
+// tells (RFC 7143 11.4.5.1). Data-in is cut to what the host takes, which is nothing if it only
+// sends. Of data-out, what the CDB does not ask for is left behind, and a WRITE writes the whole
+// blocks that are there. Other commands cannot do with less, and those that compare or repeat their
+// data do not take more either: 256 blocks of COMPARE AND WRITE are 0 in its CDB, and GOOD to that
+// would say that they have been compared.
 bool DeviceServer::check_lengths(Command& command) noexcept {
     const std::uint64_t bytes = command.transfer_bytes_;
-    const bool exact = command.row_->operation == scsi::Operation::compare_and_write ||
-                       command.row_->operation == scsi::Operation::write_same;
-    if (exact && command.expected_data_out_bytes > bytes) [[unlikely]] {
-        refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
-        return false;
-    }
-    if (bytes == 0)
-        return true;
-    if (bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
+    const scsi::Operation operation = command.row_->operation;
+    const bool too_much = command.expected_data_out_bytes > bytes;
+    if ((too_much && operation == scsi::Operation::compare_and_write) ||
+        bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
         refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
         return false;
     }
     if (command.row_->direction != DataDirection::out ||
-        command.expected_data_out_bytes >= bytes) [[likely]]
+        (too_much && operation != scsi::Operation::write_same) ||
+        command.expected_data_out_bytes == bytes) [[likely]]
         return true;
-    if (take_fewer_blocks(command))
+    if (!too_much && take_fewer_blocks(command))
         return true;
     SenseData data =
         scsi::illegal_request(sense::invalid_field_in_command_information_unit.additional);
@@ -548,6 +545,9 @@ Step DeviceServer::succeed(Command& command) noexcept {
 
 Step DeviceServer::succeed_with_data(Command& command, std::uint64_t available_bytes) noexcept {
     set_residual(command, available_bytes);
+    if (command.expected_data_in_bytes == 0)  // what it sends is no room for what it reads
+        command.residual_bytes -=
+            std::min<std::uint64_t>(command.expected_data_out_bytes, available_bytes);
     std::uint64_t room = std::min<std::uint64_t>(available_bytes, command.expected_data_in_bytes);
     std::size_t pieces = 0;
     while (pieces < command.data_in_count_ && room != 0) {

@@ -19,7 +19,7 @@ using scsi::LogicalUnitState;
 
 namespace {
 
-constexpr std::uint64_t maximum_write_same_bytes = 32 << 20;
+constexpr std::uint64_t maximum_write_same_bytes = 16 << 20;
 constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
 
 // The shard that callbacks come back to.
