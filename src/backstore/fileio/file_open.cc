@@ -54,21 +54,30 @@ std::string lock_holder(const struct stat& file) {
     return "another program";
 }
 
+// Whether this very process holds a lock on it, which no waiting ends.
+bool served_here(const struct stat& file) {
+    return lock_holder(file).ends_with(fmt::format("(process {})", ::getpid()));
+}
+
 Result<void> lock(int descriptor, const std::string& path, const struct stat& file, bool shared) {
     struct flock whole{};
     whole.l_type = shared ? F_RDLCK : F_WRLCK;
     whole.l_whence = SEEK_SET;
-    if (::fcntl(descriptor, F_OFD_SETLK, &whole) == 0)
-        return {};
-    if (errno != EAGAIN && errno != EACCES) {
+    int error = 0;
+    const auto attempt = [&] {
+        error = ::fcntl(descriptor, F_OFD_SETLK, &whole) == 0 ? 0 : errno;
+        return error != EAGAIN && error != EACCES;
+    };
+    if (!attempt() &&
+        (served_here(file) || !target::outwait_former_owner(path + " is in use", attempt)))
+        return fail(EBUSY, fmt::format("{} is in use by {}; stop that first, or serve another file",
+                                       path, lock_holder(file)));
+    if (error != 0)
         log::warning(
             "{}: its file system does not lock files ({}); nothing keeps another program from "
             "writing to it",
-            path, std::generic_category().message(errno));
-        return {};
-    }
-    return fail(EBUSY, fmt::format("{} is in use by {}; stop that first, or serve another file",
-                                   path, lock_holder(file)));
+            path, std::generic_category().message(error));
+    return {};
 }
 
 std::string folder_of(const std::string& path) {

@@ -195,7 +195,7 @@ std::string why_busy(std::uint64_t device_number) {
         if (const std::string reason = direct_reason(disk); !reason.empty())
             return "the disk that it is a part of is " + reason;
     }
-    return "another program holds it";
+    return std::string(held_by_a_program);
 }
 
 }  // namespace olio::iblock

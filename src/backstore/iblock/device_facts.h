@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -33,8 +34,10 @@ struct DeviceFacts {
 // `descriptor` is an open block device; `path` is for messages.
 Result<DeviceFacts> device_facts(int descriptor, const std::string& path);
 
+inline constexpr std::string_view held_by_a_program = "another program holds it";
+
 // Why a device cannot be opened exclusively: "it is mounted on /srv", "it is used for swap", "it is
-// held by dm-3 (vg-volume)", "its partition sda1 is mounted on /", or "another program holds it".
+// held by dm-3 (vg-volume)", "its partition sda1 is mounted on /", or held_by_a_program.
 [[nodiscard]] std::string why_busy(std::uint64_t device_number);
 
 }  // namespace olio::iblock

@@ -161,24 +161,36 @@ class BlockDevice final : public target::Backstore {
 };
 
 // O_EXCL on a block device: the kernel refuses it while the device is mounted, swapped on, part of
-// another device, or so opened by another program (open(2)).
+// another device, or so opened by another program (open(2)). Only the last may end by itself.
 Result<OwnedDescriptor> open_descriptor(const Options& options, std::uint64_t device_number,
                                         bool& read_only) {
-    const int flags = O_CLOEXEC | O_EXCL | O_DIRECT;
-    int descriptor = read_only ? -1 : ::open(options.path.c_str(), O_RDWR | flags);
-    if (descriptor < 0 && (read_only || errno == EROFS || errno == EACCES || errno == EPERM)) {
+    int descriptor = -1;
+    int error = 0;
+    const auto attempt = [&](int access) {
+        descriptor = ::open(options.path.c_str(), access | O_CLOEXEC | O_EXCL | O_DIRECT);
+        error = descriptor >= 0 ? 0 : errno;
+        return error != EBUSY;
+    };
+    const auto open_for = [&](int access) {
+        if (!attempt(access) && why_busy(device_number) == held_by_a_program)
+            (void)target::outwait_former_owner(options.path + " is in use",
+                                               [&] { return attempt(access); });
+    };
+    if (!read_only)
+        open_for(O_RDWR);
+    if (read_only || error == EROFS || error == EACCES || error == EPERM) {
         if (!read_only)
             log::warning("{}: it cannot be written ({}), so it is served read-only", options.path,
-                         std::generic_category().message(errno));
+                         std::generic_category().message(error));
         read_only = true;
-        descriptor = ::open(options.path.c_str(), O_RDONLY | flags);
+        open_for(O_RDONLY);
     }
     if (descriptor >= 0)
         return OwnedDescriptor(descriptor);
-    if (errno == EBUSY)
+    if (error == EBUSY)
         return fail(EBUSY, fmt::format("{} cannot be served: {}; free it first", options.path,
                                        why_busy(device_number)));
-    return fail_errno(errno, options.path);
+    return fail_errno(error, options.path);
 }
 
 Result<void> check(const DeviceFacts& facts, const std::string& path) {

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "target/system_facts.h"
 
 namespace olio::iscsi {
 
@@ -110,7 +111,14 @@ Result<void> PortalServer::add_target_node(TargetNodeOptions options) {
 
 Result<void> PortalServer::start() {
     started_ = true;
-    return listen_on(targets_.portals());
+    Result<void> listens = listen_on(targets_.portals());
+    const auto taken = [&listens] { return !listens && listens.error().code == EADDRINUSE; };
+    if (taken())
+        (void)target::outwait_former_owner(listens.error().message, [&] {
+            listens = listen_on(targets_.portals());
+            return !taken();
+        });
+    return listens;
 }
 
 Result<void> PortalServer::listen_on(const std::vector<reactor::Endpoint>& endpoints) {
