@@ -77,9 +77,10 @@ def surprise(lun: str, name: str, result: Result) -> str | None:
     """What is not as expectations.py says, if anything."""
     suite = name.split(".")[0]
     listed_skip = lun in expectations.SKIPS.get(name, ((), ""))[0] or suite in expectations.LATER
-    if result.outcome == FAILED and name not in expectations.WRONG:
+    listed_wrong = lun in expectations.WRONG.get(name, ((), "", ""))[0]
+    if result.outcome == FAILED and not listed_wrong:
         return f"FAILED {name}\n{result.detail}"
-    if result.outcome == PASSED and name in expectations.WRONG:
+    if result.outcome == PASSED and listed_wrong:
         return f"PASSED {name}, although expectations.py lists it as wrong"
     if result.outcome == SKIPPED and not listed_skip:
         return f"SKIPPED {name}, and expectations.py has no reason for that: {result.detail}"
@@ -133,7 +134,8 @@ def table(results: dict[str, dict[str, Result]]) -> str:
     total = [f"**{cell(tests, lambda n: True)}**" for tests in results.values()]
     lines += ["| **all** | " + " | ".join(total) + " |", "", "## Tests that are wrong", ""]
     wrong = expectations.WRONG.items()
-    lines += [f"- `{n}` ({clause}): {why}" for n, (clause, why) in wrong] or ["None."]
+    lines += [f"- `{n}` ({', '.join(LUNS[lun][2] for lun in LUNS if lun in luns)}; {clause}): {why}."
+              for n, (luns, clause, why) in wrong] or ["None."]
     lines += ["", "## Tests that skip themselves", ""]
     skipped = {n for tests in results.values() for n, r in tests.items() if r.outcome == SKIPPED}
     lines += [f"- `{n}`: {why}" for n, (_, why) in expectations.SKIPS.items() if n in skipped]
