@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -180,6 +181,36 @@ TEST(Fileio, AFileIsServedOnceAndTheErrorNamesWhoDoes) {
         << second.error().message;
     first->reset();
     EXPECT_TRUE(open(at(folder.file("disk"))));
+}
+
+TEST(Fileio, AFileThatAKilledDaemonStillHoldsIsWaitedFor) {
+    const Folder folder;
+    const std::string path = folder.file("disk");
+    make_file(path, mib);
+    // Another process has the lock for a while, as the kernel has for a daemon that was killed.
+    const int held = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(held, 0);
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const pid_t owner = ::fork();
+    if (owner == 0) {
+        struct flock whole{};
+        whole.l_type = F_WRLCK;
+        char end = 0;
+        const bool locked = ::fcntl(held, F_OFD_SETLK, &whole) == 0;
+        (void)!::write(ends[1], &end, locked ? 1 : 0);
+        ::close(ends[1]);
+        ::usleep(300'000);
+        ::_exit(0);
+    }
+    ::close(held);
+    ::close(ends[1]);
+    char byte = 1;
+    ASSERT_EQ(::read(ends[0], &byte, 1), 1);
+    ::close(ends[0]);
+    const auto store = open(at(path));
+    EXPECT_TRUE(store) << store.error().message;
+    ::waitpid(owner, nullptr, 0);
 }
 
 TEST(Fileio, ReadOnlyStoresShareAFile) {

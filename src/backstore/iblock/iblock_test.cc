@@ -163,6 +163,20 @@ TEST(Iblock, ADeviceIsServedOnce) {
     EXPECT_TRUE(open(at(loop.path())));
 }
 
+TEST(Iblock, ADeviceThatAKilledDaemonStillHoldsIsWaitedFor) {
+    const LoopDevice loop(4 * mib);
+    NEED_LOOP(loop);
+    auto first = open(at(loop.path()));
+    ASSERT_TRUE(first) << first.error().message;
+    std::thread release([&first] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        first->reset();
+    });
+    const auto second = open(at(loop.path()));
+    release.join();
+    EXPECT_TRUE(second) << second.error().message;
+}
+
 TEST(Iblock, AMountedDeviceIsRefusedWithItsMountPoint) {
     const LoopDevice loop(16 * mib);
     NEED_LOOP(loop);
