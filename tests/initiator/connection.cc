@@ -119,6 +119,7 @@ std::optional<std::uint32_t> Connection::submit(const CommandRequest& request) {
     task->cookie = request.cookie;
     task->lun = request.lun;
     task->cmd_sn = session.cmd_sn_;
+    task->order = ++session.orders_;
     task->connection = this;
     task->hold_data_out = request.hold_data_out;
     task->data_out = request.data_out;
@@ -194,6 +195,7 @@ std::uint32_t Connection::manage(const FunctionRequest& request) {
     under_way.request = request;
     under_way.tag = session_.next_service_tag();
     under_way.cmd_sn = session_.cmd_sn_;
+    under_way.order = ++session_.orders_;
     under_way.connection = this;
     Header header(
         Opcode::task_management_request,

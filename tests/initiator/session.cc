@@ -103,17 +103,19 @@ std::uint32_t Session::next_service_tag() noexcept {
 
 bool Session::covers(const FunctionResult& function, const Task& task) noexcept {
     const FunctionRequest& request = function.request;
+    const bool older = before(task.cmd_sn, function.cmd_sn) ||
+                       (task.cmd_sn == function.cmd_sn && task.order < function.order);
     switch (request.function) {
         case Function::abort_task:
             return task.tag == request.referenced_tag;
         case Function::abort_task_set:
         case Function::clear_task_set:
         case Function::logical_unit_reset:
-            return task.lun == request.lun && before(task.cmd_sn, function.cmd_sn);
+            return task.lun == request.lun && older;
         case Function::target_warm_reset:
         case Function::target_cold_reset:
         case Function::i_t_nexus_reset:
-            return before(task.cmd_sn, function.cmd_sn);
+            return older;
         default:
             return false;
     }

@@ -76,6 +76,7 @@ struct Task {
     std::uint64_t lun = 0;
     std::uint32_t tag = no_tag;
     std::uint32_t cmd_sn = 0;
+    std::uint64_t order = 0;  // of sending; an immediate command uses no CmdSN up
     Connection* connection = nullptr;
     bool busy = false;
     bool hold_data_out = false;
@@ -121,6 +122,7 @@ struct FunctionResult {
     FunctionRequest request;
     std::uint32_t tag = no_tag;
     std::uint32_t cmd_sn = 0;
+    std::uint64_t order = 0;
     Connection* connection = nullptr;
     bool connection_lost = false;
     FunctionResponse response = FunctionResponse::rejected;
@@ -193,6 +195,7 @@ class Session {
     std::uint32_t exp_cmd_sn_;
     std::uint32_t max_cmd_sn_;
     std::uint32_t service_tags_ = 0;
+    std::uint64_t orders_ = 0;
     std::size_t under_way_ = 0;
     std::vector<Task> tasks_;
     std::vector<std::uint16_t> free_;

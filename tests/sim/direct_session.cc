@@ -133,7 +133,7 @@ void DirectSession::try_connect() {
     std::erase_if(
         lives_, [](const auto& life) { return life->nexus == nullptr && life->requests.empty(); });
     target::InitiatorPort initiator;
-    initiator.name = name_ + ",i,0x800000000001";
+    initiator.name = name_;
     initiator.transport_id.assign(24, 0x45);
     auto life = std::make_shared<Life>();
     auto nexus = engine_.establish_nexus(port_, std::move(initiator), luns_, *this);

@@ -53,6 +53,7 @@ class IscsiSession::Link final : public initiator::Listener {
     void remember(WriteId id, std::uint32_t tag) { tags_[id] = tag; }
     [[nodiscard]] std::string state() const;
     [[nodiscard]] initiator::Session& session() { return session_; }
+    void ping(std::string words) { pings_[connection_.ping(as_bytes(words))] = std::move(words); }
 
   private:
     struct Step final : reactor::Operation {
@@ -83,6 +84,7 @@ class IscsiSession::Link final : public initiator::Listener {
                            const initiator::FunctionResult& result) override;
     void logout_finished(initiator::Connection&, std::uint8_t response) override;
     void rejected(initiator::Connection&, std::uint8_t reason, Bytes) override;
+    void nop_answered(initiator::Connection&, std::uint32_t tag, Bytes data) override;
     void violation(initiator::Connection&, const std::string& what) override {
         owner_.user_.fault("the target breaks RFC 7143: " + what);
     }
@@ -94,6 +96,7 @@ class IscsiSession::Link final : public initiator::Listener {
     bool over_ = false;
     bool leaving_ = false;
     std::map<WriteId, std::uint32_t> tags_;
+    std::map<std::uint32_t, std::string> pings_;
     std::array<std::uint8_t, receive_bytes> input_{};
     std::vector<std::uint8_t> output_;
     std::size_t output_sent_ = 0;
@@ -273,6 +276,12 @@ void IscsiSession::Link::rejected(initiator::Connection&, std::uint8_t reason, B
     owner_.user_.fault(fmt::format("a PDU is rejected with reason {:#x}", reason));
 }
 
+void IscsiSession::Link::nop_answered(initiator::Connection&, std::uint32_t tag, Bytes data) {
+    const auto words = pings_.extract(tag);
+    if (!words || words.mapped() != as_text(data))
+        owner_.user_.fault("NOP-In does not echo the ping");
+}
+
 // --- The session ---
 
 IscsiSession::IscsiSession(reactor::SimReactor& sim, reactor::Shard& shard, IscsiAccess access,
@@ -317,6 +326,9 @@ bool IscsiSession::submit(const HostCommand& command) {
     request.data_in = const_cast<HostCommand&>(command).data_in;
     request.hold_data_out = command.hold_data_out;
     request.cookie = command.id;
+    request.immediate = random_.below(30) == 0;
+    if (random_.below(20) == 0)
+        current_->ping(fmt::format("before command {}", command.id));
     const auto tag = current_->connection().submit(request);
     if (!tag)
         return false;

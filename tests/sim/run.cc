@@ -227,14 +227,18 @@ void World::stop_iscsi() {
 
 std::unique_ptr<HostSession> World::make_session(unsigned host, reactor::Shard& shard,
                                                  std::uint64_t seed, SessionUser& user) {
-    const std::string name = fmt::format("iqn.2026-01.test.sim:host{}", host);
+    // Two sessions each are those of one initiator.
+    const std::string name = fmt::format("iqn.2026-01.test.sim:host{}", host / 2);
     if (scenario_.fabric == Fabric::direct)
-        return std::make_unique<DirectSession>(shard, *engine_, port_, name, luns_, user, seed);
+        return std::make_unique<DirectSession>(shard, *engine_, port_,
+                                               fmt::format("{},i,0x80000000000{}", name, host % 2),
+                                               luns_, user, seed);
     IscsiAccess access;
     access.portal = *reactor::Endpoint::parse(portal);
     access.source = *reactor::Endpoint::parse(fmt::format("{}:1", address_of_host(host)));
     access.settings.initiator_name = name;
     access.settings.target_name = target_name;
+    access.settings.isid[5] = static_cast<std::uint8_t>(host % 2);
     reactor::Random keys(seed);
     IscsiSession::choose_keys(keys, access.settings);
     return std::make_unique<IscsiSession>(*sim_, shard, std::move(access), user, seed);
@@ -473,6 +477,19 @@ void World::tear_down() {
 void World::remove_units() {
     hash_ = sim_->trace_hash();
     luns_.reset();
+    std::size_t asked = 0;
+    for (const Disk& disk : disks_) {
+        sim_->enter(0, [this, &disk, &asked] {
+            disk.unit->statistics([this, &asked](const target::LogicalUnitStatistics& counted) {
+                ++asked;
+                if (counted.in_flight != 0)
+                    fault(fmt::format("{} commands are in flight without a session",
+                                      counted.in_flight));
+            });
+        });
+    }
+    if (!wait("statistics", [&] { return asked == disks_.size(); }))
+        return;
     for (Disk& disk : disks_) {
         sim_->enter(0, [this, &disk] {
             engine_->remove_logical_unit(*disk.unit, [this, &disk](Result<void> done) {

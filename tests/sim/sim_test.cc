@@ -2,11 +2,12 @@
 //
 //     sim_test [--fabric direct|iscsi] [--seed N] [--seeds COUNT] [--replay EVERY] [--verbose]
 //
-// Runs the seeds N … N+COUNT-1 (the environment's OLIO_SIM_SEEDS overrides COUNT). Every EVERY-th
-// seed is run twice: it must come out the same to the event. Exit status 1, and how to replay it,
-// if a seed fails.
+// Runs the seeds N … N+COUNT-1 (the environment's OLIO_SIM_SEEDS overrides COUNT, OLIO_TEST_SCALE
+// makes it so many per cent). Every EVERY-th seed is run twice: it must come out the same to the
+// event. Exit status 1, and how to replay it, if a seed fails.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -49,6 +50,12 @@ bool parse(int argc, char** argv, Options& options) {
     }
     if (const char* count = std::getenv("OLIO_SIM_SEEDS"))
         return number(count, options.seeds);
+    std::uint64_t per_cent = 100;
+    if (const char* scale = std::getenv("OLIO_TEST_SCALE");
+        scale != nullptr && !number(scale, per_cent))
+        return false;
+    if (options.seeds > 1)
+        options.seeds = std::max<std::uint64_t>(1, options.seeds * per_cent / 100);
     return true;
 }
 
