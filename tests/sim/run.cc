@@ -524,9 +524,10 @@ Verdict run(const Scenario& scenario, bool verbose) {
     auto world = std::make_unique<World>(scenario, verbose);
     world->play();
     Verdict verdict = world->verdict();
-    // After a fault nothing need be orderly any more: what is left of such a world is left.
+    // After a fault nothing need be orderly any more: such a world is kept as it is, to the end.
+    static auto& broken = *new std::vector<World*>;
     if (!verdict.faults.empty())
-        (void)world.release();
+        broken.push_back(world.release());
     return verdict;
 }
 
