@@ -274,6 +274,25 @@ TEST(ControlSocketTest, leaves_the_socket_of_a_running_daemon_alone) {
     const Client client(folder.file("s"));  // still the first's
 }
 
+TEST(ControlSocketTest, outwaits_the_socket_of_a_killed_daemon) {
+    const Folder folder;
+    const std::string path = folder.file("s");
+    // Listens for a moment longer, as the kernel does for a daemon that was killed.
+    const int left = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(left, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(left, 1000), 0);
+    std::thread end([left] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        ::close(left);
+    });
+    const auto second = ControlSocket::open(path);
+    end.join();
+    EXPECT_TRUE(second) << second.error().message;
+}
+
 TEST(ControlSocketTest, replaces_a_socket_that_nobody_answers_on) {
     const Folder folder;
     {

@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/former_owner.h"
 #include "base/limits.h"
 
 namespace olio::config {
@@ -62,7 +63,7 @@ Result<void> lock_folder(const Descriptor& folder, const std::string& name) {
     for (int attempt = 0; ::flock(folder.get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return fail_errno(errno, fmt::format("cannot lock the folder '{}'", name));
-        if (attempt == 40)
+        if (attempt == 100)  // longer than clear_stale() waits
             return fail(EBUSY, fmt::format("another program holds a lock on the folder '{}'; name "
                                            "another place with --control PATH",
                                            name));
@@ -92,12 +93,13 @@ Result<void> clear_stale(const std::string& path, const sockaddr_un& address) {
                     fmt::format("'{}' exists and is no socket, so the control socket cannot "
                                 "be made there; remove it or name another with --control",
                                 path));
-    if (answers(address))
+    if (answers(address) && !outwait_former_owner(fmt::format("'{}' is in use", path),
+                                                  [&] { return !answers(address); }))
         return fail(EADDRINUSE,
                     fmt::format("a daemon is already answering on the control socket '{}'; stop it "
                                 "with 'olio shutdown --control {}', or name another with --control",
                                 path, path));
-    if (::unlink(path.c_str()) != 0)
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
         return fail_errno(errno, fmt::format("cannot replace the stale control socket '{}'", path));
     return {};
 }

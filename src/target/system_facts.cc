@@ -8,11 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
-#include <thread>
 
 #include "base/bytes.h"
-#include "base/log.h"
 
 namespace olio::target {
 namespace {
@@ -88,22 +85,6 @@ std::uint64_t queue_number(const std::string& sysfs, std::string_view name) {
     if (text)
         (void)std::from_chars(text->data(), text->data() + text->size(), number);
     return number;
-}
-
-bool outwait_former_owner(std::string_view problem, const std::function<bool()>& attempt) {
-    using std::chrono::milliseconds;
-    constexpr milliseconds patience{3000};
-    constexpr milliseconds pause{20};
-    if (attempt())
-        return true;
-    log::info("{}; waiting up to {} s for that to end", problem, patience.count() / 1000);
-    const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (std::chrono::steady_clock::now() < deadline) {
-        std::this_thread::sleep_for(pause);
-        if (attempt())
-            return true;
-    }
-    return false;
 }
 
 scsi::Identification stable_identification(std::string_view serial, std::string_view seed) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,13 +22,6 @@ namespace olio::target {
 [[nodiscard]] std::optional<std::string> queue_attribute(const std::string& sysfs,
                                                          std::string_view name);
 [[nodiscard]] std::uint64_t queue_number(const std::string& sysfs, std::string_view name);
-
-// Calls `attempt` until it is true, for three seconds at most; false if it never was. For what a
-// daemon that was killed may still hold: the kernel lets go of its files and sockets only when
-// their outstanding io_uring requests have ended, after the process is gone. Logs `problem` once if
-// it has to wait. Blocks its thread: for starting only.
-[[nodiscard]] bool outwait_former_owner(std::string_view problem,
-                                        const std::function<bool()>& attempt);
 
 // Whose serial number and NAA identifier follow from `serial` if there is one, else from `seed` and
 // this machine's identity (machine-id(5)): the same from run to run, different between machines.

@@ -15,6 +15,7 @@
 #include <memory>
 #include <system_error>
 
+#include "base/former_owner.h"
 #include "base/log.h"
 #include "target/system_facts.h"
 
@@ -68,8 +69,7 @@ Result<void> lock(int descriptor, const std::string& path, const struct stat& fi
         error = ::fcntl(descriptor, F_OFD_SETLK, &whole) == 0 ? 0 : errno;
         return error != EAGAIN && error != EACCES;
     };
-    if (!attempt() &&
-        (served_here(file) || !target::outwait_former_owner(path + " is in use", attempt)))
+    if (!attempt() && (served_here(file) || !outwait_former_owner(path + " is in use", attempt)))
         return fail(EBUSY, fmt::format("{} is in use by {}; stop that first, or serve another file",
                                        path, lock_holder(file)));
     if (error != 0)

@@ -17,6 +17,7 @@
 #include <system_error>
 
 #include "backstore/iblock/device_facts.h"
+#include "base/former_owner.h"
 #include "base/log.h"
 #include "target/file_channel.h"
 #include "target/system_facts.h"
@@ -173,8 +174,8 @@ Result<OwnedDescriptor> open_descriptor(const Options& options, std::uint64_t de
     };
     const auto open_for = [&](int access) {
         if (!attempt(access) && why_busy(device_number) == held_by_a_program)
-            (void)target::outwait_former_owner(options.path + " is in use",
-                                               [&] { return attempt(access); });
+            (void)outwait_former_owner(options.path + " is in use",
+                                       [&] { return attempt(access); });
     };
     if (!read_only)
         open_for(O_RDWR);

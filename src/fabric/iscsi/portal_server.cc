@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/former_owner.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "target/system_facts.h"
 
 namespace olio::iscsi {
 
@@ -114,7 +114,7 @@ Result<void> PortalServer::start() {
     Result<void> listens = listen_on(targets_.portals());
     const auto taken = [&listens] { return !listens && listens.error().code == EADDRINUSE; };
     if (taken())
-        (void)target::outwait_former_owner(listens.error().message, [&] {
+        (void)outwait_former_owner(listens.error().message, [&] {
             listens = listen_on(targets_.portals());
             return !taken();
         });
