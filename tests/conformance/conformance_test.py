@@ -55,7 +55,7 @@ def judge(output: str, status: int) -> Result:
         complaints = re.findall(r"^\s+(?:\[FAILED\].*|\d+\. .*:\d+ .*)$", output, re.MULTILINE)
         return Result(FAILED, "\n".join(complaints[:8]))
     # What follows the verdict is the suite's clean-up, which says if it cannot look at reservations.
-    test = re.search(r"^  Test: \S+ \.\.\.(.*?)passed", output, re.MULTILINE | re.DOTALL)
+    test = re.search(r"^  Test: \S+ \.\.\.(.*?)passed$", output, re.MULTILINE | re.DOTALL)
     skipped = re.search(r"\[SKIPPED\] *(.*)", test[1] if test else "")
     return Result(SKIPPED, skipped[1]) if skipped else Result(PASSED)
 
@@ -63,7 +63,7 @@ def judge(output: str, status: int) -> Result:
 def run_test(target: targets.Target, name: str) -> Result:
     paths = [target.url()] * (2 if name.startswith(TWO_PATHS + ".") else 1)
     try:
-        done = subprocess.run([TOOL, "--dataloss", "--test", f"ALL.{name}", *paths],
+        done = subprocess.run([TOOL, "--dataloss", "--Verbose-scsi", "--test", f"ALL.{name}", *paths],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=TEST_SECONDS, cwd=target.work)
         result = judge(done.stdout.decode(errors="replace"), done.returncode)

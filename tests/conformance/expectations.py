@@ -26,6 +26,8 @@ ONE_TO_ONE = ({"block", "file4096"}, "physical blocks are no larger than logical
 SKIPS = {
     "NoMedia.NoMediaSBC": (ANY, "the medium cannot be removed"),
     "StartStopUnit.Simple": (ANY, "the medium cannot be removed"),
+    "StartStopUnit.PwrCnd": (ANY, "the medium cannot be removed"),
+    "StartStopUnit.NoLoej": (ANY, "the medium cannot be removed"),
     "ReadOnly.ReadOnlySBC": (ANY, "the LUN is not write protected"),
     "ModeSense6.Control-SWP": (ANY, "the SWP bit cannot be changed"),
     "WriteSame10.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
