@@ -29,7 +29,6 @@ SKIPS = {
     "StartStopUnit.PwrCnd": (ANY, "the medium cannot be removed"),
     "StartStopUnit.NoLoej": (ANY, "the medium cannot be removed"),
     "ReadOnly.ReadOnlySBC": (ANY, "the LUN is not write protected"),
-    "ModeSense6.Control-SWP": (ANY, "the SWP bit cannot be changed"),
     "WriteSame10.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "WriteSame16.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "CompareAndWrite.InvalidDataOutSize": ONE_TO_ONE,
