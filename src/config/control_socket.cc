@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -72,13 +73,31 @@ Result<void> lock_folder(const Descriptor& folder, const std::string& name) {
     return {};
 }
 
-// Somebody accepts connections at the address, or would when it gets to it.
-bool answers(const sockaddr_un& address) {
-    const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-               0 ||
-           (errno != ECONNREFUSED && errno != ENOENT);
-}
+// A connection to whoever listens at the address. It is kept while one waits for them to end: to
+// ask anew each time would fill their queue.
+class Listening {
+  public:
+    explicit Listening(const sockaddr_un& address)
+        : probe_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)),
+          error_(::connect(probe_.get(), reinterpret_cast<const sockaddr*>(&address),
+                           sizeof address) == 0
+                     ? 0
+                     : errno) {}
+
+    // Somebody accepts connections there, or would when they get to it.
+    [[nodiscard]] bool answered() const noexcept {
+        return error_ != ECONNREFUSED && error_ != ENOENT;
+    }
+    // They were there and have ended since.
+    [[nodiscard]] bool ended() const noexcept {
+        pollfd hang_up{.fd = probe_.get(), .events = 0, .revents = 0};
+        return error_ != 0 || (::poll(&hang_up, 1, 0) == 1 && (hang_up.revents & POLLHUP) != 0);
+    }
+
+  private:
+    Descriptor probe_;
+    int error_;
+};
 
 // Makes way for a new socket if what is there is one that nobody listens on any more.
 Result<void> clear_stale(const std::string& path, const sockaddr_un& address) {
@@ -93,8 +112,9 @@ Result<void> clear_stale(const std::string& path, const sockaddr_un& address) {
                     fmt::format("'{}' exists and is no socket, so the control socket cannot "
                                 "be made there; remove it or name another with --control",
                                 path));
-    if (answers(address) && !outwait_former_owner(fmt::format("'{}' is in use", path),
-                                                  [&] { return !answers(address); }))
+    const Listening owner(address);
+    const auto has_left = [&] { return owner.ended() && !Listening(address).answered(); };
+    if (owner.answered() && !outwait_former_owner(fmt::format("'{}' is in use", path), has_left))
         return fail(EADDRINUSE,
                     fmt::format("a daemon is already answering on the control socket '{}'; stop it "
                                 "with 'olio shutdown --control {}', or name another with --control",
