@@ -176,8 +176,12 @@ void LogicalUnitImpl::on_every_shard(std::function<void(LogicalUnitView&, Ticket
         on_shard(i, [this, self, each, i, origin, gathering] {
             each(*views_[i], when_released([this, self, origin, gathering] {
                 on_shard(origin, [gathering] {
-                    if (--gathering->remaining == 0)
-                        gathering->done();
+                    if (--gathering->remaining != 0)
+                        return;
+                    // Other shards may hold the gathering a moment longer; what `done` has caught
+                    // must end here.
+                    auto finished = std::exchange(gathering->done, nullptr);
+                    finished();
                 });
             }));
         });

@@ -470,8 +470,12 @@ void PortalServer::sessions(std::move_only_function<void(std::vector<SessionStat
             }
             reactor_.shard(0).post([all, infos = std::move(here)]() mutable {
                 std::ranges::move(infos, std::back_inserter(all->found));
-                if (--all->awaited == 0)
-                    all->done(std::move(all->found));
+                if (--all->awaited != 0)
+                    return;
+                // Other shards may hold the collection a moment longer; what `done` has caught must
+                // end here.
+                auto finished = std::exchange(all->done, nullptr);
+                finished(std::move(all->found));
             });
         });
     }
