@@ -1,6 +1,8 @@
 // A command's way through the engine: the checks in their order, data lengths, the medium commands.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include <numeric>
 
 #include "target/engine_testing.h"
@@ -546,6 +548,33 @@ TEST_F(DeviceServerTest, OverlappedTagsAbortBoth) {
     expect_sense(second, 11, 0x4E00);
     medium->release();
     EXPECT_TRUE(rig.wait(0, [&] { return first.discarded; }));
+}
+
+// What a callback has caught may be bound to its shard, as a control connection is; another shard
+// that lets go of the request last must not end it.
+TEST(Statistics, EndWhatTheirCallbackCaughtOnTheShardThatAsked) {
+    struct Witness {
+        explicit Witness(std::atomic<int>& count) : elsewhere(count) {}
+        Witness(const Witness&) = delete;
+        Witness& operator=(const Witness&) = delete;
+        ~Witness() {
+            if (reactor::Shard::current() == nullptr || reactor::Shard::current()->index() != 0)
+                ++elsewhere;
+        }
+        std::atomic<int>& elsewhere;
+    };
+    std::atomic<int> elsewhere{0};
+    {
+        EngineRig rig(3);
+        LogicalUnit* const unit = rig.add_unit(std::make_shared<FakeMedium>());
+        for (int i = 0; i < 3000; ++i)
+            rig.on(0, [&] {
+                unit->statistics(
+                    [witness = std::make_unique<Witness>(elsewhere)](LogicalUnitStatistics) {});
+            });
+        rig.settle();
+    }
+    EXPECT_EQ(elsewhere, 0);
 }
 
 TEST_F(DeviceServerTest, StatisticsCountCommandsBytesAndErrors) {
