@@ -3,7 +3,10 @@ set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# Everything ends in a program. One setting for libraries and programs, so that they can share
+# precompiled headers.
+add_compile_options(-fPIE)
+add_link_options(-pie)
 
 option(OLIO_TESTS "Build the unit and whole-system tests" ON)
 option(OLIO_BENCH "Build the benchmarks" ON)
@@ -40,7 +43,9 @@ if(OLIO_FUZZ)
 endif()
 find_program(OLIO_CCACHE ccache)
 if(OLIO_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${OLIO_CCACHE})
+  # Without this it gives up on whatever uses a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_ctime,include_file_mtime ${OLIO_CCACHE})
 endif()
 find_program(OLIO_MOLD mold)
 if(OLIO_MOLD)
