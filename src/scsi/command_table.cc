@@ -1,26 +1,21 @@
 #include "scsi/command_table.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
-#include "scsi/data_in.h"
+#include "scsi/block_commands.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/primary_commands.h"
 #include "scsi/sense_codes.h"
 
 namespace olio::scsi {
 
 namespace {
 
-constexpr std::uint8_t variable_length_opcode = 0x7F;
-constexpr std::uint8_t service_action_mask = 0x1F;  // of byte 1
-
-constexpr std::uint8_t hex_digit(char digit) {
-    if (digit >= '0' && digit <= '9')
-        return static_cast<std::uint8_t>(digit - '0');
-    if (digit >= 'A' && digit <= 'F')
-        return static_cast<std::uint8_t>(digit - 'A' + 10);
-    throw "a usage mask has digits 0 to 9 and A to F";  // only ever while compiling
-}
+using rows::service_action_mask;
+using rows::variable_length_opcode;
 
 constexpr bool within(const CdbField& field, const CommandRow& row) {
     if (field.bytes == 0)
@@ -44,261 +39,19 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
     return lengths[opcode >> 5];
 }
 
-// A row of its usage mask: hexadecimal bytes with spaces between.
-constexpr CommandRow make_row(std::string_view name, std::string_view usage, CommandRow row) {
-    row.name = name;
-    row.cdb_bytes = static_cast<std::uint8_t>((usage.size() + 1) / 3);
-    for (std::size_t i = 0; i < row.cdb_bytes; ++i) {
-        row.usage[i] =
-            static_cast<std::uint8_t>(hex_digit(usage[3 * i]) << 4 | hex_digit(usage[3 * i + 1]));
-        row.must_be_zero[i] = static_cast<std::uint8_t>(~row.usage[i]);
-    }
-    row.opcode = row.usage[0];
-    row.must_be_zero[0] = 0;
-    constexpr std::uint8_t group_number_mask = 0x3F;
-    if (row.group_number_byte != 0)
-        row.must_be_zero[row.group_number_byte] &= static_cast<std::uint8_t>(~group_number_mask);
-    if (row.service_action >= 0)
-        row.must_be_zero[1] &= static_cast<std::uint8_t>(~service_action_mask);
-    return row;
-}
-
-// SBC-4 puts GROUP NUMBER right before the length of 10-byte CDBs, and right before CONTROL of the
-// longer ones.
-constexpr std::uint8_t group_number_of(CdbField blocks) {
-    if (blocks.byte == 4)
-        return 0;  // READ(6) and WRITE(6)
-    return blocks.byte == 7 ? 6 : blocks.byte == 6 ? 10 : 14;
-}
-
-// The common shapes of rows.
-constexpr CommandRow answer(DataInFunction function, CdbField allocation) {
-    return {.direction = DataDirection::in,
-            .allocation_bytes = allocation,
-            .operation = Operation::data_in,
-            .data_in = function};
-}
-
-constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blocks) {
-    return {.group_number_byte = group_number_of(blocks),
-            .direction = DataDirection::in,
-            .medium = MediumAccess::reads,
-            .lba = lba,
-            .transfer_blocks = blocks,
-            .limit = LengthLimit::transfer,
-            .reservation = ReservationClass::reads,
-            .operation = operation};
-}
-
-constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField blocks,
-                                  LengthLimit limit = LengthLimit::transfer) {
-    return {.group_number_byte = group_number_of(blocks),
-            .direction = DataDirection::out,
-            .medium = MediumAccess::writes,
-            .lba = lba,
-            .transfer_blocks = blocks,
-            .limit = limit,
-            .reservation = ReservationClass::writes,
-            .operation = operation};
-}
-
-constexpr CommandRow medium_verify(CdbField lba, CdbField blocks) {
-    // With BYTCHK = 00b there are no data; the direction is that of the other forms.
-    return {.group_number_byte = group_number_of(blocks),
-            .direction = DataDirection::out,
-            .medium = MediumAccess::reads,
-            .lba = lba,
-            .transfer_blocks = blocks,
-            .limit = LengthLimit::transfer_if_compared,
-            .reservation = ReservationClass::reads,
-            .recommended_timeout_seconds = 120,
-            .operation = Operation::verify};
-}
-
-constexpr CommandRow medium_no_data(Operation operation, MediumAccess access,
-                                    ReservationClass reservation, CdbField lba, CdbField blocks) {
-    return {.group_number_byte = group_number_of(blocks),
-            .medium = access,
-            .lba = lba,
-            .transfer_blocks = blocks,
-            .reservation = reservation,
-            .recommended_timeout_seconds = 60,
-            .operation = operation};
-}
-
-constexpr CommandRow reservation_command(Operation operation, ReservationClass reservation) {
-    return {.reservation = reservation, .operation = operation};
-}
-
-constexpr CommandRow with(CommandRow row, ReservationClass reservation, AccessStates states,
-                          UnitAttentionPolicy attention = UnitAttentionPolicy::report,
-                          Ordering ordering = Ordering::by_attribute) {
-    row.reservation = reservation;
-    row.access_states = states;
-    row.unit_attention = attention;
-    row.ordering = ordering;
-    return row;
-}
-
-constexpr CommandRow with_service_action(CommandRow row, std::int16_t service_action) {
-    row.service_action = service_action;
-    return row;
-}
-
-constexpr CommandRow mode_select_row(CdbField parameters) {
-    return {.direction = DataDirection::out,
-            .parameter_bytes = parameters,
-            .reservation = ReservationClass::writes,
-            .access_states = AccessStates::standby_too,
-            .operation = Operation::mode_select};
-}
-
-constexpr auto any = AccessStates::any;
-constexpr auto active_only = AccessStates::active_only;
-constexpr auto standby_too = AccessStates::standby_too;
-constexpr auto always_allowed = ReservationClass::always_allowed;
-
-constexpr CdbField lba_of_6{1, 3, 0x1F};
-constexpr CdbField blocks_of_6{4, 1, 0xFF, 256};
-constexpr CdbField lba_of_10{2, 4};
-constexpr CdbField blocks_of_10{7, 2};
-constexpr CdbField blocks_of_12{6, 4};
-constexpr CdbField lba_of_16{2, 8};
-constexpr CdbField blocks_of_16{10, 4};
-
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5, with these
 // bits zero because the logical unit has not what they ask for: CONTROL (NACA: no ACA, SAM-5 5.2),
 // RDPROTECT and the like (no protection information), GROUP NUMBER (ignored), DLD (no command
 // duration limits), RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), SP (nothing is saved), POWER
 // CONDITION, LOEJ (not removable), and all that is obsolete save LOGICAL BLOCK ADDRESS and PMI of
 // READ CAPACITY, which SBC-2 hosts set.
-constexpr std::array rows{
-    make_row("TEST UNIT READY", "00 00 00 00 00 00",
-             {.reservation = ReservationClass::reads,
-              .ordering = Ordering::implicit_head_of_queue,
-              .operation = Operation::test_unit_ready}),
-    make_row("REQUEST SENSE", "03 01 00 00 FF 00",
-             {.direction = DataDirection::in,
-              .allocation_bytes = {4, 1},
-              .access_states = any,
-              .unit_attention = UnitAttentionPolicy::own,
-              .ordering = Ordering::implicit_head_of_queue,
-              .operation = Operation::request_sense}),
-    make_row("READ(6)", "08 1F FF FF FF 00", medium_read(Operation::read, lba_of_6, blocks_of_6)),
-    make_row("WRITE(6)", "0A 1F FF FF FF 00",
-             medium_write(Operation::write, lba_of_6, blocks_of_6)),
-    make_row("INQUIRY", "12 01 FF FF FF 00",
-             with(answer(inquiry, {3, 2}), always_allowed, any, UnitAttentionPolicy::ignore,
-                  Ordering::implicit_head_of_queue)),
-    make_row("MODE SELECT(6)", "15 10 00 00 FF 00", mode_select_row({4, 1})),
-    make_row("RESERVE(6)", "16 00 00 00 00 00",
-             reservation_command(Operation::reserve, ReservationClass::writes)),
-    make_row("RELEASE(6)", "17 00 00 00 00 00",
-             reservation_command(Operation::release, ReservationClass::special)),
-    make_row("MODE SENSE(6)", "1A 08 FF FF FF 00",
-             with(answer(mode_sense, {4, 1}), ReservationClass::reads, standby_too)),
-    make_row("START STOP UNIT", "1B 01 00 00 05 00",
-             {.reservation = ReservationClass::writes,
-              .recommended_timeout_seconds = 60,
-              .operation = Operation::start_stop_unit}),
-    make_row("READ CAPACITY(10)", "25 00 FF FF FF FF 00 00 01 00",
-             with(answer(read_capacity_10, {}), ReservationClass::reads, active_only)),
-    make_row("READ(10)", "28 18 FF FF FF FF 00 FF FF 00",
-             medium_read(Operation::read, lba_of_10, blocks_of_10)),
-    make_row("WRITE(10)", "2A 18 FF FF FF FF 00 FF FF 00",
-             medium_write(Operation::write, lba_of_10, blocks_of_10)),
-    make_row("WRITE AND VERIFY(10)", "2E 12 FF FF FF FF 00 FF FF 00",
-             medium_write(Operation::write_and_verify, lba_of_10, blocks_of_10)),
-    make_row("VERIFY(10)", "2F 16 FF FF FF FF 00 FF FF 00", medium_verify(lba_of_10, blocks_of_10)),
-    make_row("PRE-FETCH(10)", "34 02 FF FF FF FF 00 FF FF 00",
-             medium_no_data(Operation::pre_fetch, MediumAccess::reads, ReservationClass::reads,
-                            lba_of_10, blocks_of_10)),
-    make_row("SYNCHRONIZE CACHE(10)", "35 02 FF FF FF FF 00 FF FF 00",
-             medium_no_data(Operation::synchronize_cache, MediumAccess::reads,
-                            ReservationClass::writes, lba_of_10, blocks_of_10)),
-    make_row("WRITE SAME(10)", "41 08 FF FF FF FF 00 FF FF 00",
-             medium_write(Operation::write_same, lba_of_10, blocks_of_10, LengthLimit::write_same)),
-    make_row("UNMAP", "42 00 00 00 00 00 00 FF FF 00",
-             {.group_number_byte = 6,
-              .direction = DataDirection::out,
-              .medium = MediumAccess::writes,
-              .parameter_bytes = {7, 2},
-              .requirement = Requirement::unmap,
-              .reservation = ReservationClass::writes,
-              .recommended_timeout_seconds = 120,
-              .operation = Operation::unmap}),
-    make_row("LOG SENSE", "4D 00 FF FF 00 FF FF FF FF 00",
-             with(answer(log_sense, {7, 2}), always_allowed, standby_too)),
-    make_row("MODE SELECT(10)", "55 10 00 00 00 00 00 FF FF 00", mode_select_row({7, 2})),
-    make_row("RESERVE(10)", "56 00 00 00 00 00 00 00 00 00",
-             reservation_command(Operation::reserve, ReservationClass::writes)),
-    make_row("RELEASE(10)", "57 00 00 00 00 00 00 00 00 00",
-             reservation_command(Operation::release, ReservationClass::special)),
-    make_row("MODE SENSE(10)", "5A 18 FF FF 00 00 00 FF FF 00",
-             with(answer(mode_sense, {7, 2}), ReservationClass::reads, standby_too)),
-    make_row("READ(16)", "88 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_read(Operation::read, lba_of_16, blocks_of_16)),
-    make_row("COMPARE AND WRITE", "89 18 FF FF FF FF FF FF FF FF 00 00 00 FF 00 00",
-             {.group_number_byte = 14,
-              .direction = DataDirection::out,
-              .medium = MediumAccess::writes,
-              .lba = lba_of_16,
-              .transfer_blocks = {13, 1},
-              .limit = LengthLimit::compare_and_write,
-              .requirement = Requirement::compare_and_write,
-              .reservation = ReservationClass::writes,
-              .operation = Operation::compare_and_write}),
-    make_row("WRITE(16)", "8A 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_write(Operation::write, lba_of_16, blocks_of_16)),
-    make_row("WRITE AND VERIFY(16)", "8E 12 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_write(Operation::write_and_verify, lba_of_16, blocks_of_16)),
-    make_row("VERIFY(16)", "8F 16 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_verify(lba_of_16, blocks_of_16)),
-    make_row("PRE-FETCH(16)", "90 02 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_no_data(Operation::pre_fetch, MediumAccess::reads, ReservationClass::reads,
-                            lba_of_16, blocks_of_16)),
-    make_row("SYNCHRONIZE CACHE(16)", "91 02 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_no_data(Operation::synchronize_cache, MediumAccess::reads,
-                            ReservationClass::writes, lba_of_16, blocks_of_16)),
-    make_row("WRITE SAME(16)", "93 09 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             medium_write(Operation::write_same, lba_of_16, blocks_of_16, LengthLimit::write_same)),
-    make_row(
-        "READ CAPACITY(16)", "9E 10 FF FF FF FF FF FF FF FF FF FF FF FF 01 00",
-        with_service_action(
-            with(answer(read_capacity_16, {10, 4}), ReservationClass::reads, active_only), 0x10)),
-    make_row("GET LBA STATUS", "9E 12 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             {.service_action = 0x12,
-              .direction = DataDirection::in,
-              .medium = MediumAccess::reads,
-              .lba = lba_of_16,
-              .allocation_bytes = {10, 4},
-              .reservation = ReservationClass::reads,
-              .operation = Operation::get_lba_status}),
-    make_row("REPORT LUNS", "A0 00 FF 00 00 00 FF FF FF FF 00 00",
-             {.direction = DataDirection::in,
-              .allocation_bytes = {6, 4},
-              .access_states = any,
-              .unit_attention = UnitAttentionPolicy::ignore,
-              .ordering = Ordering::implicit_head_of_queue,
-              .operation = Operation::report_luns,
-              .data_in = report_luns}),
-    make_row("REPORT SUPPORTED OPERATION CODES", "A3 0C 87 FF FF FF FF FF FF FF 00 00",
-             with_service_action(with(answer(report_supported_operation_codes, {6, 4}),
-                                      ReservationClass::reads, active_only),
-                                 0x0C)),
-    make_row("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "A3 0D 80 00 00 00 FF FF FF FF 00 00",
-             with_service_action(with(answer(report_supported_task_management_functions, {6, 4}),
-                                      ReservationClass::reads, active_only),
-                                 0x0D)),
-    make_row("READ(12)", "A8 18 FF FF FF FF FF FF FF FF 00 00",
-             medium_read(Operation::read, lba_of_10, blocks_of_12)),
-    make_row("WRITE(12)", "AA 18 FF FF FF FF FF FF FF FF 00 00",
-             medium_write(Operation::write, lba_of_10, blocks_of_12)),
-    make_row("WRITE AND VERIFY(12)", "AE 12 FF FF FF FF FF FF FF FF 00 00",
-             medium_write(Operation::write_and_verify, lba_of_10, blocks_of_12)),
-    make_row("VERIFY(12)", "AF 16 FF FF FF FF FF FF FF FF 00 00",
-             medium_verify(lba_of_10, blocks_of_12)),
-};
+constexpr auto table = [] {
+    std::array<CommandRow, rows::primary.size() + rows::block.size()> all{};
+    std::ranges::copy(rows::block, std::ranges::copy(rows::primary, all.begin()).out);
+    std::ranges::sort(
+        all, {}, [](const CommandRow& row) { return std::pair(row.opcode, row.service_action); });
+    return all;
+}();
 
 constexpr bool row_is_sound(const CommandRow& row) {
     if (row.usage[0] != row.opcode || row.name.empty() || row.cdb_bytes < 6 ||
@@ -306,8 +59,14 @@ constexpr bool row_is_sound(const CommandRow& row) {
         return false;
     if (row.opcode != variable_length_opcode && row.cdb_bytes != length_of_group(row.opcode))
         return false;
-    if (row.service_action >= 0 && (row.usage[1] & service_action_mask) != row.service_action)
+    if (row.opcode == variable_length_opcode) {
+        if (row.usage[7] + 8 != row.cdb_bytes ||
+            (row.usage[8] << 8 | row.usage[9]) != row.service_action)
+            return false;
+    } else if (row.service_action >= 0 &&
+               (row.usage[1] & service_action_mask) != row.service_action) {
         return false;
+    }
     if ((row.allocation_bytes.bytes != 0 && row.direction != DataDirection::in) ||
         (row.parameter_bytes.bytes != 0 && row.direction != DataDirection::out))
         return false;
@@ -321,31 +80,32 @@ constexpr bool row_is_sound(const CommandRow& row) {
 }
 
 constexpr bool table_is_sound() {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (!row_is_sound(rows[i]))
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (!row_is_sound(table[i]))
             return false;
         if (i == 0)
             continue;
-        const CommandRow& before = rows[i - 1];
-        const bool ascending = before.opcode < rows[i].opcode ||
-                               (before.opcode == rows[i].opcode && before.service_action >= 0 &&
-                                before.service_action < rows[i].service_action);
+        const CommandRow& before = table[i - 1];
+        const bool ascending = before.opcode < table[i].opcode ||
+                               (before.opcode == table[i].opcode && before.service_action >= 0 &&
+                                before.service_action < table[i].service_action);
         if (!ascending)
             return false;
     }
     return true;
 }
-static_assert(table_is_sound(), "rows are sorted and unique; their fields lie inside CDB and mask");
+static_assert(table_is_sound(),
+              "table are sorted and unique; their fields lie inside CDB and mask");
 
 constexpr std::uint8_t no_row = 0xFF;
-static_assert(rows.size() < no_row);
+static_assert(table.size() < no_row);
 
 // For each operation code the index of its first row.
 constexpr std::array<std::uint8_t, 256> first_rows = [] {
     std::array<std::uint8_t, 256> index{};
     index.fill(no_row);
-    for (std::size_t i = rows.size(); i-- > 0;)
-        index[rows[i].opcode] = static_cast<std::uint8_t>(i);
+    for (std::size_t i = table.size(); i-- > 0;)
+        index[table[i].opcode] = static_cast<std::uint8_t>(i);
     return index;
 }();
 
@@ -378,12 +138,12 @@ std::uint64_t field_value(const CdbField& field, Bytes cdb) noexcept {
 }  // namespace
 
 std::span<const CommandRow> command_table() noexcept {
-    return rows;
+    return table;
 }
 
 std::size_t row_index(const CommandRow& row) noexcept {
-    const auto index = static_cast<std::size_t>(&row - rows.data());
-    OLIO_ASSERT(index < rows.size(), "the row is one of the table");
+    const auto index = static_cast<std::size_t>(&row - table.data());
+    OLIO_ASSERT(index < table.size(), "the row is one of the table");
     return index;
 }
 
@@ -420,20 +180,22 @@ std::expected<const CommandRow*, SenseData> find_row(Bytes cdb) noexcept {
     if (cdb.empty() || first_rows[cdb[0]] == no_row)
         return std::unexpected(make_sense(sense::invalid_command_operation_code));
     std::size_t index = first_rows[cdb[0]];
-    if (rows[index].service_action >= 0) {
+    if (table[index].service_action >= 0) {
         const std::int16_t wanted = service_action_of(cdb);
-        while (rows[index].service_action != wanted) {
+        while (table[index].service_action != wanted) {
             ++index;
-            if (index == rows.size() || rows[index].opcode != cdb[0]) {
+            if (index == table.size() || table[index].opcode != cdb[0]) {
                 if (cdb[0] == variable_length_opcode)
                     return std::unexpected(invalid_field_in_cdb(8));
                 return std::unexpected(invalid_field_in_cdb(1, 4));
             }
         }
     }
-    if (cdb.size() < rows[index].cdb_bytes)
+    if (cdb.size() < table[index].cdb_bytes)
         return std::unexpected(invalid_field_in_cdb(static_cast<std::uint16_t>(cdb.size())));
-    return &rows[index];
+    if (cdb[0] == variable_length_opcode && cdb[7] + 8 != table[index].cdb_bytes)
+        return std::unexpected(invalid_field_in_cdb(7));
+    return &table[index];
 }
 
 std::expected<void, SenseData> check_usage(const CommandRow& row, Bytes cdb) noexcept {

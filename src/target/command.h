@@ -44,6 +44,16 @@ enum class CommandStage : std::uint8_t {
     count,
 };
 
+// What a handler off the hot path keeps for its command while it runs: a copy's state, a parsed
+// parameter list. It ends with the command.
+class CommandExtension {
+  public:
+    CommandExtension() = default;
+    CommandExtension(const CommandExtension&) = delete;
+    CommandExtension& operator=(const CommandExtension&) = delete;
+    virtual ~CommandExtension() = default;
+};
+
 class Command : public StoreCompletion {
   public:
     Command() = default;
@@ -139,6 +149,7 @@ class Command : public StoreCompletion {
     std::uint64_t cursor_ = 0;  // the handler's
     std::uint64_t fence_ = 0;   // the fence that it holds
     std::shared_ptr<AbortRecord> abort_;
+    std::unique_ptr<CommandExtension> extension_;
     reactor::Buffer buffer_;
     StoreIo io_;
     Waiter waiter_{*this};

@@ -79,6 +79,10 @@ class DeviceServer {
     static Step refuse(Command& command, const Refusal& refusal) noexcept;
     static Step refuse_with_status(Command& command, scsi::Status status) noexcept;
 
+    // The handlers of one subject each: handlers_<subject>.h and .cc. As members they may use what
+    // is private here and in Command.
+    struct ReservationHandlers;
+
   private:
     friend class Command;
     friend struct HandlerTable;
@@ -120,8 +124,6 @@ class DeviceServer {
     static Step execute_mode_select(Command&);
     static Step execute_start_stop(Command&);
     static Step start_or_stop(Command&);
-    static Step execute_reserve(Command&);
-    static Step execute_release(Command&);
     static bool prepare_read(Command&);
     static Step execute_read(Command&);
     static Step resume_read(Command&);

@@ -114,6 +114,8 @@ void ITNexusImpl::finished(Command& command) noexcept {
     commands_.remove(command);
     command.abort_hook_.unlink();
     command.buffer_.release();
+    if (command.extension_) [[unlikely]]
+        command.extension_.reset();
     command.stage_ = CommandStage::idle;
     ITLNexus* const itl = command.itl_;
     if (itl != nullptr) {

@@ -1,0 +1,58 @@
+// The table of handlers.
+#include <array>
+
+#include "target/device_server.h"
+#include "target/handlers_reservation.h"
+
+namespace olio::target {
+
+using scsi::Operation;
+
+struct HandlerTable {
+    static constexpr std::size_t size = static_cast<std::size_t>(Operation::count);
+    using D = DeviceServer;
+    using R = DeviceServer::ReservationHandlers;
+
+    // In the order of scsi::Operation.
+    static constexpr std::array<Handler, size> rows{{
+        {Operation::data_in, D::prepare_nothing, nullptr, D::execute_data_in, nullptr},
+        {Operation::test_unit_ready, D::prepare_nothing, nullptr, D::succeed, nullptr},
+        {Operation::request_sense, D::prepare_nothing, nullptr, D::execute_request_sense, nullptr},
+        {Operation::report_luns, D::prepare_nothing, nullptr, D::execute_data_in, nullptr},
+        {Operation::mode_select, D::prepare_parameters, nullptr, D::execute_mode_select, nullptr},
+        {Operation::start_stop_unit, D::prepare_nothing, nullptr, D::execute_start_stop,
+         D::start_or_stop},
+        {Operation::reserve, D::prepare_nothing, nullptr, R::execute_reserve, nullptr},
+        {Operation::release, D::prepare_nothing, nullptr, R::execute_release, nullptr},
+        {Operation::read, D::prepare_read, nullptr, D::execute_read, D::resume_read},
+        {Operation::write, D::prepare_write, nullptr, D::execute_write, D::resume_write},
+        {Operation::write_and_verify, D::prepare_write_and_verify, nullptr,
+         D::execute_write_and_verify, D::resume_write_and_verify},
+        {Operation::verify, D::prepare_verify, nullptr, D::execute_verify, D::resume_verify},
+        {Operation::synchronize_cache, D::prepare_range, nullptr, D::execute_synchronize,
+         D::succeed},
+        {Operation::unmap, D::prepare_unmap, D::parse_unmap, D::execute_unmap, D::resume_unmap},
+        {Operation::write_same, D::prepare_write_same, nullptr, D::execute_write_same,
+         D::resume_write_same},
+        {Operation::compare_and_write, D::prepare_compare_and_write, nullptr,
+         D::execute_compare_and_write, D::resume_compare_and_write},
+        {Operation::pre_fetch, D::prepare_range, nullptr, D::execute_pre_fetch, D::succeed},
+        {Operation::get_lba_status, D::prepare_nothing, nullptr, D::execute_get_lba_status,
+         D::resume_get_lba_status},
+    }};
+
+    static constexpr bool complete() {
+        for (std::size_t i = 0; i < size; ++i)
+            if (static_cast<std::size_t>(rows[i].operation) != i || !rows[i].prepare ||
+                !rows[i].execute)
+                return false;
+        return true;
+    }
+};
+
+const Handler& DeviceServer::handler_of(Operation operation) noexcept {
+    static_assert(HandlerTable::complete(), "one handler for each operation, in their order");
+    return HandlerTable::rows[static_cast<std::size_t>(operation)];
+}
+
+}  // namespace olio::target
