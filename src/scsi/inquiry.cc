@@ -1,13 +1,10 @@
-// INQUIRY: standard data (SPC-5 6.6.2) and vital product data pages (SPC-5 7.7, SBC-4 6.6).
-#include <algorithm>
+// INQUIRY: standard data (SPC-5 6.6.2); the vital product data pages are in vpd_pages.cc.
 #include <array>
-#include <limits>
-#include <string_view>
 
-#include "base/limits.h"
 #include "scsi/data_in.h"
 #include "scsi/logical_unit_state.h"
 #include "scsi/sense_codes.h"
+#include "scsi/vpd_pages.h"
 
 namespace olio::scsi {
 
@@ -18,11 +15,6 @@ constexpr std::uint8_t no_logical_unit = 0x7F;  // PERIPHERAL QUALIFIER 011b, DE
 
 std::uint8_t peripheral_byte(const Request& request) {
     return request.state ? direct_access_block_device : no_logical_unit;
-}
-
-template <class T>
-T clip(std::uint64_t value) {
-    return static_cast<T>(std::min<std::uint64_t>(value, std::numeric_limits<T>::max()));
 }
 
 // SPC-5 table 144: the VERSION DESCRIPTOR of a transport.
@@ -84,162 +76,6 @@ void put_standard_data(const Request& request, Builder& into) {
     into.patch(4, static_cast<std::uint8_t>(into.size() - 5));
 }
 
-// ---- Vital product data pages. Each puts what follows the four bytes of the header. ----
-
-void put_unit_serial_number(const Request& request, Builder& into) {  // SPC-5 7.7.19
-    into.bytes(as_bytes(request.state->identification.serial));
-}
-
-// Designation descriptors (SPC-5 7.7.6.1).
-constexpr std::uint8_t binary = 1;
-constexpr std::uint8_t ascii = 2;
-constexpr std::uint8_t utf_8 = 3;
-enum class Association : std::uint8_t { logical_unit = 0, target_port = 1, target_device = 2 };
-
-void put_designator_header(const Request& request, Association association, std::uint8_t code_set,
-                           std::uint8_t type, std::size_t length, Builder& into) {
-    const bool of_port = association != Association::logical_unit;
-    const std::uint8_t protocol =
-        of_port ? static_cast<std::uint8_t>(request.nexus.port->protocol) : 0;
-    into.u8(static_cast<std::uint8_t>(protocol << 4 | code_set));
-    into.u8(static_cast<std::uint8_t>((of_port ? 0x80 : 0x00) |  // PIV
-                                      static_cast<std::uint8_t>(association) << 4 | type));
-    into.u8(0);
-    into.u8(static_cast<std::uint8_t>(length));
-}
-
-// SPC-5 7.7.6.9: with a NUL, padded with more to a multiple of four, at most 252 bytes.
-void put_scsi_name_string(const Request& request, Association association, std::string_view name,
-                          Builder& into) {
-    constexpr std::size_t longest = 252;
-    const std::string_view text = name.substr(0, longest - 1);
-    const std::size_t padded = (text.size() + 4) / 4 * 4;
-    put_designator_header(request, association, utf_8, 8, padded, into);
-    into.bytes(as_bytes(text));
-    into.zeros(padded - text.size());
-}
-
-void put_device_identification(const Request& request, Builder& into) {  // SPC-5 7.7.6
-    const Identification& who = request.state->identification;
-    constexpr std::size_t vendor_bytes = 8;
-    constexpr std::size_t product_bytes = 16;
-    const std::size_t t10_bytes = vendor_bytes + product_bytes + who.serial.size();
-    if (t10_bytes <= 255) {  // a name cut short would not be unique
-        put_designator_header(request, Association::logical_unit, ascii, 1, t10_bytes, into);
-        into.text(who.vendor, vendor_bytes);
-        into.text(who.product, product_bytes);
-        into.bytes(as_bytes(who.serial));
-    }
-    put_designator_header(request, Association::logical_unit, binary, 3, who.naa.size(), into);
-    into.bytes(who.naa);
-
-    const PortDescription* port = request.nexus.port;
-    if (port == nullptr)
-        return;
-    put_designator_header(request, Association::target_port, binary, 4, 4, into);
-    into.be16(0);
-    into.be16(port->relative_port);
-    if (port->port_group != 0) {
-        put_designator_header(request, Association::target_port, binary, 5, 4, into);
-        into.be16(0);
-        into.be16(port->port_group);
-    }
-    if (!port->port_name.empty())
-        put_scsi_name_string(request, Association::target_port, port->port_name, into);
-    if (!port->device_name.empty())
-        put_scsi_name_string(request, Association::target_device, port->device_name, into);
-}
-
-void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7.7
-    const ModePages& mode = request.state->mode_pages;
-    const std::uint8_t protection = request.state->protection.type;
-    // SPT: only the type in use is supported. 000b type 1, 010b type 2, 100b type 3.
-    const std::uint8_t supported_types =
-        protection == 0 ? 0 : static_cast<std::uint8_t>((protection - 1) * 2);
-    const std::uint8_t checks = protection == 0 ? 0x00 : protection == 3 ? 0x04 : 0x05;
-    const bool volatile_cache = mode.write_cache_enabled || mode.write_cache_changeable;
-    into.u8(static_cast<std::uint8_t>(supported_types << 3 | checks));
-    into.u8(0x07);                          // HEADSUP, ORDSUP, SIMPSUP
-    into.u8(volatile_cache ? 0x01 : 0x00);  // V_SUP
-    into.u8(0x01);                          // LUICLR: unit attentions are cleared per I_T nexus
-    into.zeros(5);
-    into.u8(limits::sense_bytes);  // MAXIMUM SUPPORTED SENSE DATA LENGTH
-    into.zeros(50);
-}
-
-// Zero says that there is no UNMAP, all ones that there is no limit.
-std::uint32_t unmap_limit(const Provisioning& thin, std::uint32_t limit) {
-    if (!thin.unmap)
-        return 0;
-    return limit == 0 ? std::numeric_limits<std::uint32_t>::max() : limit;
-}
-
-void put_block_limits(const Request& request, Builder& into) {  // SBC-4 6.6.4
-    const LogicalUnitState& state = *request.state;
-    const Provisioning& thin = state.provisioning;
-    constexpr std::uint32_t alignment_valid = 0x80000000;  // UGAVALID
-    into.u8(0x01);                                         // WSNZ
-    into.u8(clip<std::uint8_t>(state.maximum_compare_and_write_blocks));
-    into.be16(clip<std::uint16_t>(state.geometry.optimal_transfer_granularity));
-    into.be32(state.maximum_transfer_blocks);
-    into.be32(state.geometry.optimal_transfer_blocks);
-    into.be32(0);  // MAXIMUM PREFETCH LENGTH: no limit
-    into.be32(unmap_limit(thin, thin.maximum_unmap_blocks));
-    into.be32(unmap_limit(thin, thin.maximum_unmap_descriptors));
-    into.be32(thin.granularity_blocks);
-    into.be32(
-        thin.granularity_blocks == 0 ? 0 : alignment_valid | (thin.alignment_blocks & 0x7FFFFFFF));
-    into.be64(thin.maximum_write_same_blocks);
-    into.zeros(20);  // atomic transfers: none
-}
-
-void put_block_device_characteristics(const Request& request, Builder& into) {  // SBC-4 6.6.2
-    into.be16(request.state->geometry.rotation_rate);
-    into.u8(0);     // PRODUCT TYPE: not indicated
-    into.u8(0);     // NOMINAL FORM FACTOR: not reported
-    into.u8(0x01);  // VBULS: VERIFY compares unmapped blocks as well
-    into.zeros(55);
-}
-
-void put_logical_block_provisioning(const Request& request, Builder& into) {  // SBC-4 6.6.6
-    const Provisioning& thin = request.state->provisioning;
-    const bool provisioned_thinly = thin.unmap || thin.write_same_unmap;
-    into.u8(0);  // THRESHOLD EXPONENT: no thresholds
-    into.u8(static_cast<std::uint8_t>((thin.unmap ? 0x80 : 0x00) |             // LBPU
-                                      (thin.write_same_unmap ? 0x60 : 0x00) |  // LBPWS, LBPWS10
-                                      (thin.unmapped_reads_zeros ? 0x04 : 0x00)));  // LBPRZ 001b
-    into.u8(provisioned_thinly ? 0x02 : 0x00);  // PROVISIONING TYPE
-    into.u8(0);
-}
-
-void put_supported_pages(const Request& request, Builder& into);
-
-struct VitalProductDataPage {
-    std::uint8_t code;
-    bool without_logical_unit;
-    void (*put)(const Request&, Builder&);
-};
-
-constexpr std::array<VitalProductDataPage, 7> pages{{
-    {0x00, true, put_supported_pages},
-    {0x80, false, put_unit_serial_number},
-    {0x83, false, put_device_identification},
-    {0x86, false, put_extended_inquiry},
-    {0xB0, false, put_block_limits},
-    {0xB1, false, put_block_device_characteristics},
-    {0xB2, false, put_logical_block_provisioning},
-}};
-
-bool has_page(const Request& request, const VitalProductDataPage& page) {
-    return request.state != nullptr || page.without_logical_unit;
-}
-
-void put_supported_pages(const Request& request, Builder& into) {  // SPC-5 7.7.18
-    for (const VitalProductDataPage& page : pages)
-        if (has_page(request, page))
-            into.u8(page.code);
-}
-
 }  // namespace
 
 std::expected<void, SenseData> inquiry(const Request& request, Builder& into) {
@@ -251,7 +87,7 @@ std::expected<void, SenseData> inquiry(const Request& request, Builder& into) {
         put_standard_data(request, into);
         return {};
     }
-    for (const VitalProductDataPage& page : pages) {
+    for (const VpdPage& page : vpd_pages()) {
         if (page.code != wanted || !has_page(request, page))
             continue;
         into.u8(peripheral_byte(request));

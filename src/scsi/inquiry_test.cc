@@ -47,7 +47,7 @@ TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
 }
 
 TEST(VitalProductData, SupportedPages) {
-    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"), "00 00 00 07 00 80 83 86 b0 b1 b2");
+    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"), "00 00 00 0a 00 80 83 86 87 88 b0 b1 b2 b4");
 }
 
 TEST(VitalProductData, EveryPageListedAnswersWithItsOwnCode) {
@@ -167,6 +167,33 @@ TEST(VitalProductData, LogicalBlockProvisioning) {
     EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 84 02 00");
     unit.state.provisioning = {};
     EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 00 00 00");
+}
+
+TEST(VitalProductData, ModePagePolicyIsSharedForAll) {
+    EXPECT_EQ(Asked().asked("12 01 87 00 ff 00"), "00 87 00 04 3f ff 00 00");
+}
+
+TEST(VitalProductData, ScsiPortsNameThePortAsDeviceIdentificationDoes) {
+    Asked unit;
+    unit.port.relative_port = 0x0203;
+    EXPECT_EQ(unit.asked("12 01 88 00 ff 00"),
+              "00 88 00 34 00 00 02 03 00 00 00 00 00 00 00 28 "
+              "53 98 00 24 69 71 6e 2e 32 30 32 34 2d 30 31 2e 65 78 61 6d 70 6c 65 3a 64 69 73 6b "
+              "2c 74 2c 30 78 30 30 30 31 00 00 00");
+    unit.port.port_name.clear();
+    EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 0c 00 00 02 03 00 00 00 00 00 00 00 00");
+    unit.nexus.port = nullptr;
+    EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 00");
+}
+
+TEST(VitalProductData, SupportedBlockLengths) {
+    Asked unit;
+    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 02 00 00 01 00 00");
+    unit.state.geometry.block_bytes = 4096;
+    unit.state.protection.type = 1;
+    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 05 02 00 00");
+    unit.state.protection.type = 3;
+    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 04 08 00 00");
 }
 
 }  // namespace

@@ -1,0 +1,125 @@
+#include "scsi/vpd_pages.h"
+
+#include <array>
+
+#include "base/limits.h"
+#include "scsi/designators.h"
+#include "scsi/logical_unit_state.h"
+
+namespace olio::scsi {
+
+namespace {
+
+void put_supported_pages(const Request& request, Builder& into) {  // SPC-5 7.7.18
+    for (const VpdPage& page : vpd_pages())
+        if (has_page(request, page))
+            into.u8(page.code);
+}
+
+void put_unit_serial_number(const Request& request, Builder& into) {  // SPC-5 7.7.19
+    into.bytes(as_bytes(request.state->identification.serial));
+}
+
+void put_port_names(const PortDescription& port, Builder& into) {
+    if (!port.port_name.empty())
+        put_scsi_name_string(port, Association::target_port, port.port_name, into);
+}
+
+void put_device_identification(const Request& request, Builder& into) {  // SPC-5 7.7.6
+    put_logical_unit_designators(request.state->identification, into);
+    const PortDescription* port = request.nexus.port;
+    if (port == nullptr)
+        return;
+    put_designator_header(port, Association::target_port, CodeSet::binary, 4, 4, into);
+    into.be16(0);
+    into.be16(port->relative_port);
+    if (port->port_group != 0) {
+        put_designator_header(port, Association::target_port, CodeSet::binary, 5, 4, into);
+        into.be16(0);
+        into.be16(port->port_group);
+    }
+    put_port_names(*port, into);
+    if (!port->device_name.empty())
+        put_scsi_name_string(*port, Association::target_device, port->device_name, into);
+}
+
+void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7.7
+    const ModePages& mode = request.state->mode_pages;
+    const std::uint8_t protection = request.state->protection.type;
+    // SPT: only the type in use is supported. 000b type 1, 010b type 2, 100b type 3.
+    const std::uint8_t supported_types =
+        protection == 0 ? 0 : static_cast<std::uint8_t>((protection - 1) * 2);
+    const std::uint8_t checks = protection == 0 ? 0x00 : protection == 3 ? 0x04 : 0x05;
+    const bool volatile_cache = mode.write_cache_enabled || mode.write_cache_changeable;
+    into.u8(static_cast<std::uint8_t>(supported_types << 3 | checks));
+    into.u8(0x07);                          // HEADSUP, ORDSUP, SIMPSUP
+    into.u8(volatile_cache ? 0x01 : 0x00);  // V_SUP
+    into.u8(0x01);                          // LUICLR: unit attentions are cleared per I_T nexus
+    into.zeros(5);
+    into.u8(limits::sense_bytes);  // MAXIMUM SUPPORTED SENSE DATA LENGTH
+    into.zeros(50);
+}
+
+// Mode Page Policy: one set of mode parameters for all ports and nexuses, and each logical unit has
+// its own.
+void put_mode_page_policy(const Request&, Builder& into) {
+    into.u8(0x3F);  // every page
+    into.u8(0xFF);  // and subpage
+    into.u8(0x00);  // MLUS = 0; MODE PAGE POLICY: shared
+    into.u8(0);
+}
+
+// SCSI Ports: the port through which the question came; the target knows no initiator port names
+// of its own to add.
+void put_scsi_ports(const Request& request, Builder& into) {
+    const PortDescription* port = request.nexus.port;
+    if (port == nullptr)
+        return;
+    into.be16(0);
+    into.be16(port->relative_port);
+    into.be32(0);  // reserved; INITIATOR PORT TRANSPORTID LENGTH
+    into.be16(0);
+    const std::size_t length_at = into.size();
+    into.be16(0);  // TARGET PORT DESCRIPTORS LENGTH, below
+    put_port_names(*port, into);
+    into.patch(length_at, static_cast<std::uint16_t>(into.size() - length_at - 2));
+}
+
+constexpr std::array pages{
+    VpdPage{0x00, "Supported VPD Pages", "SPC-5 7.7.18", true, nullptr, put_supported_pages},
+    VpdPage{0x80, "Unit Serial Number", "SPC-5 7.7.19", false, nullptr, put_unit_serial_number},
+    VpdPage{0x83, "Device Identification", "SPC-5 7.7.6", false, nullptr,
+            put_device_identification},
+    VpdPage{0x86, "Extended INQUIRY Data", "SPC-5 7.7.7", false, nullptr, put_extended_inquiry},
+    VpdPage{0x87, "Mode Page Policy", "SPC-5 7.7", false, nullptr, put_mode_page_policy},
+    VpdPage{0x88, "SCSI Ports", "SPC-5 7.7", false, nullptr, put_scsi_ports},
+    VpdPage{0xB0, "Block Limits", "SBC-4 6.6.4", false, nullptr, put_block_limits},
+    VpdPage{0xB1, "Block Device Characteristics", "SBC-4 6.6.2", false, nullptr,
+            put_block_device_characteristics},
+    VpdPage{0xB2, "Logical Block Provisioning", "SBC-4 6.6.6", false, nullptr,
+            put_logical_block_provisioning},
+    VpdPage{0xB4, "Supported Block Lengths And Protection Types", "SBC-4 6.6", false, nullptr,
+            put_supported_block_lengths},
+};
+
+constexpr bool ascending() {
+    for (std::size_t i = 1; i < pages.size(); ++i)
+        if (pages[i - 1].code >= pages[i].code)
+            return false;
+    return true;
+}
+static_assert(ascending(), "SPC-5 7.7.18 wants the codes in ascending order");
+
+}  // namespace
+
+std::span<const VpdPage> vpd_pages() noexcept {
+    return pages;
+}
+
+bool has_page(const Request& request, const VpdPage& page) {
+    if (request.state == nullptr)
+        return page.without_logical_unit;
+    return page.present == nullptr || page.present(request);
+}
+
+}  // namespace olio::scsi
