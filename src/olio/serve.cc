@@ -58,7 +58,8 @@ class Serving {
     Serving(const ServeOptions& options, std::string control, Child child)
         : control_(std::move(control)),
           child_(std::move(child)),
-          report_(options.json, ::isatty(STDOUT_FILENO) == 1) {}
+          watched_(::isatty(STDOUT_FILENO) == 1),
+          report_(options.json, watched_) {}
 
     ExitStatus run(const EndSignals& signals) {
         started_at_ = Clock::now();
@@ -73,12 +74,15 @@ class Serving {
                 end();
             if (Clock::now() < next_look)
                 continue;
-            next_look = Clock::now() + (serving_ ? seconds(1) : milliseconds(50));
+            next_look = Clock::now() + (serving_ ? between_looks() : milliseconds(50));
             look();
         }
     }
 
   private:
+    // Nobody looks at a log every second, and each look costs the daemon some time.
+    [[nodiscard]] milliseconds between_looks() const { return seconds(watched_ ? 1 : 10); }
+
     void end() {
         if (!ending_)
             report_.ending();
@@ -132,6 +136,7 @@ class Serving {
 
     std::string control_;
     Child child_;
+    bool watched_;  // standard output is a terminal
     ServeReport report_;
     std::optional<ControlClient> client_;
     Clock::time_point started_at_;
