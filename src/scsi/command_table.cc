@@ -42,7 +42,7 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5, with these
 // bits zero because the logical unit has not what they ask for: CONTROL (NACA: no ACA, SAM-5 5.2),
 // RDPROTECT and the like (no protection information), GROUP NUMBER (ignored), DLD (no command
-// duration limits), RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), SP (nothing is saved), POWER
+// duration limits), RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), POWER
 // CONDITION, LOEJ (not removable), and all that is obsolete save LOGICAL BLOCK ADDRESS and PMI of
 // READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {

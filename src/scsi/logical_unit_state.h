@@ -75,7 +75,9 @@ struct LogicalUnitState {
     Provisioning provisioning;
     Protection protection;
     ModePages mode_pages;
-    ModePages default_mode_pages;  // what MODE SENSE reports as default values
+    ModePages default_mode_pages;               // what MODE SENSE reports as default values
+    std::optional<ModePages> saved_mode_pages;  // what MODE SELECT with SP = 1 saved
+    bool mode_pages_savable = false;            // there is stable storage to save them on
     Reservations reservations;
     bool write_protected = false;  // by the administrator or the backing store; also SWP
     bool fua_supported = true;     // DPOFUA in MODE SENSE

@@ -6,6 +6,7 @@
 
 #include "scsi/data_in.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/mode_page_table.h"
 #include "scsi/sense_codes.h"
 
 namespace olio::scsi {
@@ -14,98 +15,41 @@ namespace {
 
 constexpr std::uint8_t all_pages = 0x3F;
 constexpr std::uint8_t all_subpages = 0xFF;
-constexpr std::uint8_t page_code_mask = 0x3F;
-constexpr std::uint8_t subpage_format = 0x40;  // SPF
-constexpr std::size_t longest_page = 32;
 
-using PageBytes = std::array<std::uint8_t, longest_page>;
-
-// The bytes of a page that are the same everywhere and never change.
-struct Page {
-    std::uint8_t code;
-    std::uint8_t subpage;
-    std::uint8_t bytes;  // with its header
-    PageBytes constant;
-
-    [[nodiscard]] std::size_t header_bytes() const {
-        return (constant[0] & subpage_format) != 0 ? 4 : 2;
-    }
-};
-
-constexpr std::array<Page, 3> pages{{
-    // Caching (SBC-4 6.5.5).
-    {0x08, 0x00, 20, {0x08, 0x12}},
-    // Control (SPC-5 7.5.10): GLTSD, no limit of the busy time.
-    {0x0A, 0x00, 12, {0x0A, 0x0A, 0x02, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
-    // Control extension (SPC-5 7.5.11): MAXIMUM SENSE DATA LENGTH is not restricted.
-    {0x0A, 0x01, 32, {0x4A, 0x01, 0x00, 0x1C}},
-}};
-
-enum class Change : std::uint8_t { never, always, write_cache };
-
-// Where a value of ModePages stands: one bit, or a field of several.
-struct BitField {
-    std::uint8_t code;
-    std::uint8_t subpage;
-    std::uint8_t byte;
-    std::uint8_t bit;
-    bool ModePages::* value;
-    Change change;
-};
-constexpr std::array<BitField, 5> bit_fields{{
-    {0x08, 0x00, 2, 2, &ModePages::write_cache_enabled, Change::write_cache},
-    {0x08, 0x00, 2, 0, &ModePages::read_cache_disabled, Change::never},
-    {0x0A, 0x00, 2, 2, &ModePages::descriptor_sense, Change::always},
-    {0x0A, 0x00, 4, 3, &ModePages::software_write_protect, Change::always},
-    {0x0A, 0x00, 5, 6, &ModePages::task_aborted_status, Change::always},
-}};
-
-struct NumberField {
-    std::uint8_t code;
-    std::uint8_t subpage;
-    std::uint8_t byte;
-    std::uint8_t lowest_bit;
-    std::uint8_t ModePages::* value;
-};
-constexpr std::array<NumberField, 2> number_fields{{
-    {0x0A, 0x00, 2, 5, &ModePages::task_set_type},
-    {0x0A, 0x00, 3, 4, &ModePages::queue_algorithm_modifier},
-}};
-
-template <class Field>
-bool belongs(const Field& field, const Page& page) {
-    return field.code == page.code && field.subpage == page.subpage;
+// The bytes that come from the table and from the values.
+ModePageBytes page_of_values(const ModePage& page, const ModePages& values) {
+    ModePageBytes bytes{};
+    std::ranges::copy(page.constant, bytes.begin());
+    for (const ModeField& field : mode_fields_table())
+        if (field.belongs_to(page))
+            field.store(bytes, field.get(values));
+    return bytes;
 }
 
-bool changeable(const BitField& field, const ModePages& values) {
-    return field.change == Change::always ||
-           (field.change == Change::write_cache && values.write_cache_changeable);
-}
-
-PageBytes page_of_values(const Page& page, const ModePages& values) {
-    PageBytes bytes = page.constant;
-    for (const BitField& field : bit_fields)
-        if (belongs(field, page) && values.*field.value)
-            bytes[field.byte] |= static_cast<std::uint8_t>(1U << field.bit);
-    for (const NumberField& field : number_fields)
-        if (belongs(field, page))
-            bytes[field.byte] |= static_cast<std::uint8_t>(values.*field.value << field.lowest_bit);
+ModePageBytes page_of_values(const Request& request, const ModePage& page,
+                             const ModePages& values) {
+    ModePageBytes bytes = page_of_values(page, values);
+    if (page.fill != nullptr)
+        page.fill(request, bytes);
     return bytes;
 }
 
 // The header, and a one for each bit that MODE SELECT may change.
-PageBytes changeable_mask(const Page& page, const ModePages& values) {
-    PageBytes bytes{};
+ModePageBytes changeable_mask(const ModePage& page, const ModePages& values) {
+    ModePageBytes bytes{};
     std::copy_n(page.constant.begin(), page.header_bytes(), bytes.begin());
-    for (const BitField& field : bit_fields)
-        if (belongs(field, page) && changeable(field, values))
-            bytes[field.byte] |= static_cast<std::uint8_t>(1U << field.bit);
+    for (const ModeField& field : mode_fields_table())
+        if (field.belongs_to(page) && field.changeable(values))
+            field.store(bytes, ~std::uint32_t{0});
     return bytes;
 }
 
-// What the logical unit would start with. A write cache that cannot be switched is as it is.
-ModePages default_values(const LogicalUnitState& state) {
-    ModePages values = state.default_mode_pages;
+bool has_page(const LogicalUnitState& state, const ModePage& page) {
+    return page.present == nullptr || page.present(state);
+}
+
+// A write cache that cannot be switched is as it is.
+ModePages with_real_cache(ModePages values, const LogicalUnitState& state) {
     values.write_cache_changeable = state.mode_pages.write_cache_changeable;
     if (!values.write_cache_changeable)
         values.write_cache_enabled = state.mode_pages.write_cache_enabled;
@@ -148,21 +92,35 @@ void put_block_descriptor(const Geometry& geometry, bool long_form, Builder& int
     into.be24(geometry.block_bytes);
 }
 
-void put_page(const Page& page, PageControl control, const LogicalUnitState& state, Builder& into) {
-    PageBytes bytes;
-    if (control == PageControl::changeable)
-        bytes = changeable_mask(page, state.mode_pages);
-    else if (control == PageControl::defaults)
-        bytes = page_of_values(page, default_values(state));
-    else
-        bytes = page_of_values(page, state.mode_pages);
+void put_page(const Request& request, const ModePage& page, PageControl control, Builder& into) {
+    const LogicalUnitState& state = *request.state;
+    ModePageBytes bytes;
+    switch (control) {
+        case PageControl::changeable:
+            bytes = changeable_mask(page, state.mode_pages);
+            break;
+        case PageControl::defaults:
+            bytes = page_of_values(request, page, with_real_cache(state.default_mode_pages, state));
+            break;
+        case PageControl::saved:
+            bytes = page_of_values(
+                request, page,
+                with_real_cache(state.saved_mode_pages.value_or(state.default_mode_pages), state));
+            break;
+        case PageControl::current:
+            bytes = page_of_values(request, page, state.mode_pages);
+            break;
+    }
+    if (state.mode_pages_savable && savable(page))
+        bytes[0] |= ModePage::savable_bit;
     into.bytes(Bytes(bytes.data(), page.bytes));
 }
 
 // Whether the page is asked for (SPC-5 table 200).
-bool selected(const Page& page, std::uint8_t code, std::uint8_t subpage) {
+bool selected(const LogicalUnitState& state, const ModePage& page, std::uint8_t code,
+              std::uint8_t subpage) {
     return (code == all_pages || code == page.code) &&
-           (subpage == all_subpages || subpage == page.subpage);
+           (subpage == all_subpages || subpage == page.subpage) && has_page(state, page);
 }
 
 // ---- MODE SELECT ----
@@ -223,27 +181,39 @@ std::expected<std::size_t, SenseData> check_header(const Request& request, Bytes
     return shape.bytes + length;
 }
 
-const Page* find_page(std::uint8_t code, std::uint8_t subpage) {
-    for (const Page& page : pages)
-        if (page.code == code && page.subpage == subpage)
+const ModePage* find_page(const LogicalUnitState& state, std::uint8_t code, std::uint8_t subpage) {
+    for (const ModePage& page : mode_pages_table())
+        if (page.code == code && page.subpage == subpage && has_page(state, page))
             return &page;
     return nullptr;
 }
 
-// Takes one page at `at` into `values`; returns where the next one begins.
-std::expected<std::size_t, SenseData> select_page(Bytes list, std::size_t at, ModePages& values) {
+// What can be changed, taken from a page into `values`.
+void take_fields(const ModePage& page, const ModePageBytes& bytes, ModePages& values) {
+    for (const ModeField& field : mode_fields_table())
+        if (field.belongs_to(page) && field.changeable(values))
+            field.set(values, field.load(bytes));
+}
+
+bool accepts(const ModeField& field, std::uint32_t value) {
+    return field.accepted == 0 || (value < 16 && (field.accepted >> value & 1) != 0);
+}
+
+// The header of a page at `at`, checked: the page, and how many bytes it has.
+std::expected<const ModePage*, SenseData> check_page_header(const Request& request, Bytes list,
+                                                            std::size_t at) {
     const Bytes rest = list.subspan(at);
     if (rest.size() < 2)
         return list_too_short();
-    constexpr std::uint8_t reserved_bit = 0x80;  // PS, which only MODE SENSE has
-    if ((rest[0] & reserved_bit) != 0)
+    if ((rest[0] & ModePage::savable_bit) != 0)  // PS, which only MODE SENSE has
         return wrong_at(at, std::uint8_t{7});
-    const bool long_header = (rest[0] & subpage_format) != 0;
+    const bool long_header = (rest[0] & ModePage::subpage_format) != 0;
     if (long_header && rest.size() < 4)
         return list_too_short();
-    const std::uint8_t code = rest[0] & page_code_mask;
-    const Page* page = find_page(code, long_header ? rest[1] : std::uint8_t{0});
-    if (page == nullptr && long_header && find_page(code, 0) != nullptr)
+    const std::uint8_t code = rest[0] & ModePage::code_mask;
+    const LogicalUnitState& state = *request.state;
+    const ModePage* page = find_page(state, code, long_header ? rest[1] : std::uint8_t{0});
+    if (page == nullptr && long_header && find_page(state, code, 0) != nullptr)
         return wrong_at(at + 1);
     if (page == nullptr)
         return wrong_at(at, std::uint8_t{5});
@@ -255,19 +225,31 @@ std::expected<std::size_t, SenseData> select_page(Bytes list, std::size_t at, Mo
         return wrong_at(at + (long_header ? 2 : 1));
     if (rest.size() < length)
         return list_too_short();
+    return page;
+}
 
-    const PageBytes now = page_of_values(*page, values);
-    const PageBytes mask = changeable_mask(*page, values);
-    for (std::size_t i = page->header_bytes(); i < length; ++i) {
+// Takes one page at `at` into `values`; returns where the next one begins.
+std::expected<std::size_t, SenseData> select_page(const Request& request, Bytes list,
+                                                  std::size_t at, ModePages& values) {
+    const auto found = check_page_header(request, list, at);
+    if (!found)
+        return std::unexpected(found.error());
+    const ModePage& page = **found;
+    ModePageBytes given{};
+    std::copy_n(list.data() + at, page.bytes, given.begin());
+    const ModePageBytes now = page_of_values(request, page, values);
+    const ModePageBytes mask = changeable_mask(page, values);
+    for (std::size_t i = page.header_bytes(); i < page.bytes; ++i) {
         const auto wrong =
-            static_cast<std::uint8_t>((rest[i] ^ now[i]) & static_cast<std::uint8_t>(~mask[i]));
+            static_cast<std::uint8_t>((given[i] ^ now[i]) & static_cast<std::uint8_t>(~mask[i]));
         if (wrong != 0)
             return wrong_at(at + i, leftmost_bit(wrong));
     }
-    for (const BitField& field : bit_fields)
-        if (belongs(field, *page) && changeable(field, values))
-            values.*field.value = (rest[field.byte] >> field.bit & 1) != 0;
-    return at + length;
+    for (const ModeField& field : mode_fields_table())
+        if (field.belongs_to(page) && !accepts(field, field.load(given)))
+            return wrong_at(at + field.byte, field.bit);
+    take_fields(page, given, values);
+    return at + page.bytes;
 }
 
 }  // namespace
@@ -277,18 +259,21 @@ std::expected<void, SenseData> mode_sense(const Request& request, Builder& into)
     const bool disable_block_descriptors = (request.cdb[1] & 0x08) != 0;        // DBD
     const bool long_lba = !is_6_byte_form(request) && (request.cdb[1] & 0x10);  // LLBAA
     const auto control = static_cast<PageControl>(request.cdb[2] >> 6);
-    const std::uint8_t code = request.cdb[2] & page_code_mask;
+    const std::uint8_t code = request.cdb[2] & ModePage::code_mask;
     const std::uint8_t subpage = request.cdb[3];
-    if (control == PageControl::saved)
+    if (control == PageControl::saved && !state.mode_pages_savable)
         return std::unexpected(make_sense(sense::saving_parameters_not_supported));
     if (code == all_pages && subpage != 0 && subpage != all_subpages)
         return std::unexpected(invalid_field_in_cdb(3));
-    const bool code_known = code == all_pages || std::ranges::any_of(pages, [&](const Page& p) {
-                                return p.code == code;
-                            });
+    const auto pages = mode_pages_table();
+    const bool code_known =
+        code == all_pages || std::ranges::any_of(pages, [&](const ModePage& page) {
+            return page.code == code && has_page(state, page);
+        });
     if (!code_known)
         return std::unexpected(invalid_field_in_cdb(2, 5));
-    if (std::ranges::none_of(pages, [&](const Page& p) { return selected(p, code, subpage); }))
+    if (std::ranges::none_of(
+            pages, [&](const ModePage& page) { return selected(state, page, code, subpage); }))
         return std::unexpected(invalid_field_in_cdb(3));
 
     const std::uint8_t descriptor_bytes = disable_block_descriptors ? 0 : long_lba ? 16 : 8;
@@ -305,9 +290,12 @@ std::expected<void, SenseData> mode_sense(const Request& request, Builder& into)
     }
     if (descriptor_bytes != 0)
         put_block_descriptor(state.geometry, long_lba, into);
-    for (const Page& page : pages)
-        if (selected(page, code, subpage))
-            put_page(page, control, state, into);
+    // MODE DATA LENGTH of the 6-byte form ends at 255 (SPC-5 7.5.5): pages that would go beyond are
+    // for MODE SENSE(10).
+    const std::size_t room = is_6_byte_form(request) ? 256 : 65536;
+    for (const ModePage& page : pages)
+        if (selected(state, page, code, subpage) && into.size() + page.bytes <= room)
+            put_page(request, page, control, into);
     if (is_6_byte_form(request))
         into.patch(0, static_cast<std::uint8_t>(into.size() - 1));
     else
@@ -317,6 +305,8 @@ std::expected<void, SenseData> mode_sense(const Request& request, Builder& into)
 
 std::expected<ModePages, SenseData> mode_select(const Request& request, Bytes list) {
     ModePages values = request.state->mode_pages;
+    if (mode_select_saves(request.cdb) && !request.state->mode_pages_savable)
+        return std::unexpected(invalid_field_in_cdb(1, 0));
     if (list.empty())  // SPC-5 6.12: no error, nothing changes
         return values;
     auto at = check_header(request, list);
@@ -327,11 +317,62 @@ std::expected<ModePages, SenseData> mode_select(const Request& request, Bytes li
         *at < list.size())  // what follows would be vendor specific, and we have none
         return std::unexpected(invalid_field_in_cdb(1, 4));
     while (*at < list.size()) {
-        at = select_page(list, *at, values);
+        at = select_page(request, list, *at, values);
         if (!at)
             return std::unexpected(at.error());
     }
     return values;
+}
+
+bool mode_select_saves(Bytes cdb) noexcept {
+    return (cdb[1] & 0x01) != 0;
+}
+
+ModePages mode_pages_after_reset(const LogicalUnitState& state) {
+    ModePages values = state.saved_mode_pages.value_or(state.default_mode_pages);
+    values.write_cache_changeable = state.mode_pages.write_cache_changeable;
+    values.write_cache_enabled = state.mode_pages.write_cache_enabled;
+    return values;
+}
+
+std::vector<std::uint8_t> encode_saved_mode_pages(const ModePages& pages) {
+    std::vector<std::uint8_t> bytes;
+    for (const ModePage& page : mode_pages_table()) {
+        if (!savable(page))
+            continue;
+        const ModePageBytes values = page_of_values(page, pages);
+        bytes.insert(bytes.end(), values.begin(), values.begin() + page.bytes);
+    }
+    return bytes;
+}
+
+bool decode_saved_mode_pages(Bytes stored, const ModePages& defaults, ModePages& into) {
+    into = defaults;
+    Cursor list(stored);
+    while (list.remaining() != 0) {
+        const Bytes rest = stored.subspan(list.position());
+        const bool long_header = (rest[0] & ModePage::subpage_format) != 0;
+        if (rest.size() < (long_header ? 4U : 2U))
+            return false;
+        const std::size_t length =
+            long_header ? load_be<std::uint16_t>(rest.data() + 2) + 4U : rest[1] + 2U;
+        const std::uint8_t subpage = long_header ? rest[1] : std::uint8_t{0};
+        const Bytes body = list.bytes(length);
+        if (list.failed())
+            return false;
+        for (const ModePage& page : mode_pages_table()) {
+            if (page.code != (rest[0] & ModePage::code_mask) || page.subpage != subpage ||
+                page.bytes != length)
+                continue;
+            ModePageBytes bytes{};
+            std::ranges::copy(body, bytes.begin());
+            for (const ModeField& field : mode_fields_table())
+                if (field.belongs_to(page) && field.changeable(into) &&
+                    accepts(field, field.load(bytes)))
+                    field.set(into, field.load(bytes));
+        }
+    }
+    return true;
 }
 
 }  // namespace olio::scsi

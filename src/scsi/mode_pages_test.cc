@@ -11,23 +11,49 @@ using testing::Asked;
 using testing::describe;
 using testing::hex;
 
+// Each page byte by byte, as SPC-5 7.5 and SBC-4 6.5 draw them.
+const std::string recovery = "01 0a 00 00 00 00 00 00 00 00 00 00";
+const std::string disconnect = "02 0e 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
 const std::string caching = "08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
 const std::string control = "0a 0a 22 10 00 40 00 00 ff ff 00 00";
 const std::string extension =
-    "4a 01 00 1c 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
+    "4a 01 00 1c 06 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
     "00 00 00 00 00 00 00 00 00 00 00 00";
+const std::string protocol_unit = "18 06 05 00 00 00 00 00";
+const std::string protocol_port = "19 06 05 00 00 00 00 00";
+const std::string power =
+    "1a 26 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
+    "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
+const std::string exceptions = "1c 0a 00 00 00 00 00 00 00 00 00 00";
 const std::string short_descriptor = "00 01 00 00 00 00 02 00";
+const std::string pages_behind_control =
+    protocol_unit + " " + protocol_port + " " + power + " " + exceptions;
+const std::string pages_of_subpage_0 =
+    recovery + " " + disconnect + " " + caching + " " + control + " " + pages_behind_control;
+
+std::string advice() {
+    std::string page = "4a 05 04 0c 00 00 00 00 00 00 00 00 00 00 00 00";
+    for (int i = 0; i < 64; ++i)
+        page += " 40 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00";
+    return page;
+}
 
 TEST(ModeSense, AllPagesInBothForms) {
     const Asked unit;
     EXPECT_EQ(unit.asked("1a 00 3f 00 ff 00"),
-              "2b 00 10 08 " + short_descriptor + " " + caching + " " + control);
-    EXPECT_EQ(unit.asked("1a 08 3f ff ff 00"),
-              "43 00 10 00 " + caching + " " + control + " " + extension);
+              "8b 00 10 08 " + short_descriptor + " " + pages_of_subpage_0);
     EXPECT_EQ(unit.asked("5a 00 3f 00 00 00 00 00 ff 00"),
-              "00 2e 00 10 00 00 00 08 " + short_descriptor + " " + caching + " " + control);
-    EXPECT_EQ(unit.asked("5a 18 0a ff 00 00 00 00 ff 00"),
-              "00 32 00 10 00 00 00 00 " + control + " " + extension);
+              "00 8e 00 10 00 00 00 08 " + short_descriptor + " " + pages_of_subpage_0);
+    EXPECT_EQ(unit.asked("5a 08 3f ff 00 00 00 10 00 00"),
+              "04 b6 00 10 00 00 00 00 " + recovery + " " + disconnect + " " + caching + " " +
+                  control + " " + extension + " " + advice() + " " + pages_behind_control);
+}
+
+// SPC-5 7.5.5: MODE DATA LENGTH has one byte.
+TEST(ModeSense, TheSixByteFormLeavesOutWhatItsLengthCannotSay) {
+    EXPECT_EQ(Asked().asked("1a 08 3f ff ff 00"), "a3 00 10 00 " + recovery + " " + disconnect +
+                                                      " " + caching + " " + control + " " +
+                                                      extension + " " + pages_behind_control);
 }
 
 TEST(ModeSense, LongBlockDescriptorWhereLlbaaAllows) {
@@ -51,8 +77,8 @@ TEST(ModeSense, OnePageOrOneSubpage) {
 
 TEST(ModeSense, UnknownPagesArePointedAt) {
     const Asked unit;
-    EXPECT_EQ(unit.asked("1a 08 1c 00 ff 00"), "5/24/00 cdb 2.5");
-    EXPECT_EQ(unit.asked("1a 08 0a 05 ff 00"), "5/24/00 cdb 3");
+    EXPECT_EQ(unit.asked("1a 08 1d 00 ff 00"), "5/24/00 cdb 2.5");
+    EXPECT_EQ(unit.asked("1a 08 0a 06 ff 00"), "5/24/00 cdb 3");
     EXPECT_EQ(unit.asked("1a 08 3f 01 ff 00"), "5/24/00 cdb 3");
 }
 
@@ -77,8 +103,40 @@ TEST(ModeSense, DefaultsStayWhenCurrentValuesChange) {
     EXPECT_EQ(unit.asked("1a 08 88 00 07 00"), "17 00 10 00 08 12 00");
 }
 
-TEST(ModeSense, NothingIsSaved) {
+TEST(ModeSense, EachPageAndItsChangeableBits) {
+    const Asked unit;
+    const auto page = [&](const std::string& code, const std::string& subpage) {
+        return unit.asked("5a 08 " + code + " " + subpage + " 00 00 00 10 00 00").substr(24);
+    };
+    EXPECT_EQ(page("01", "00"), recovery);
+    EXPECT_EQ(page("02", "00"), disconnect);
+    EXPECT_EQ(page("0a", "05"), advice());
+    EXPECT_EQ(page("18", "00"), protocol_unit);
+    EXPECT_EQ(page("19", "00"), protocol_port);
+    EXPECT_EQ(page("1a", "00"), power);
+    EXPECT_EQ(page("1c", "00"), exceptions);
+    EXPECT_EQ(page("4a", "01").substr(0, 23), "4a 01 00 1c 02 00 00 00");
+    EXPECT_EQ(page("5c", "00"), "1c 0a 0c 0f 00 00 00 00 00 00 00 00");
+    EXPECT_EQ(page("41", "00"), recovery);
+    EXPECT_EQ(page("58", "00"), "18 06 00 00 00 00 00 00");
+}
+
+TEST(ModeSense, NothingIsSavedWithoutStableStorage) {
     EXPECT_EQ(Asked().asked("1a 08 c8 00 ff 00"), "5/39/00");
+}
+
+TEST(ModeSense, SavedValuesAreTheDefaultsUntilSomethingIsSaved) {
+    Asked unit;
+    unit.state.mode_pages_savable = true;
+    EXPECT_EQ(unit.asked("1a 08 c8 00 07 00"), "17 00 10 00 88 12 04");  // PS
+    EXPECT_EQ(unit.asked("1a 08 02 00 06 00"), "13 00 10 00 02 0e");     // nothing to save
+    unit.state.saved_mode_pages = unit.state.mode_pages;
+    unit.state.saved_mode_pages->write_cache_enabled = false;
+    unit.state.saved_mode_pages->software_write_protect = true;
+    EXPECT_EQ(unit.asked("1a 08 c8 00 07 00"), "17 00 10 00 88 12 00");
+    EXPECT_EQ(unit.asked("1a 08 08 00 07 00"), "17 00 10 00 88 12 04");
+    EXPECT_EQ(unit.asked("1a 08 ca 00 09 00"), "0f 00 10 00 8a 0a 22 10 08");
+    EXPECT_EQ(unit.asked("1a 08 0a 00 09 00"), "0f 00 10 00 8a 0a 22 10 00");
 }
 
 TEST(ModeSense, WriteProtectionAndFuaShowInTheHeader) {
@@ -104,8 +162,8 @@ std::string selected(const Asked& unit, const std::string& cdb, const std::strin
 TEST(ModeSelect, WhatModeSenseSaysIsAccepted) {
     const Asked unit;
     for (const bool descriptors : {true, false}) {
-        const auto sense = unit.ask(descriptors ? "5a 10 3f ff 00 00 00 00 ff 00"
-                                                : "5a 08 3f ff 00 00 00 00 ff 00");
+        const auto sense = unit.ask(descriptors ? "5a 10 3f ff 00 00 00 10 00 00"
+                                                : "5a 08 3f ff 00 00 00 10 00 00");
         ASSERT_TRUE(sense);
         const auto values = unit.select(select_10, *sense);
         ASSERT_TRUE(values) << describe(values);
@@ -150,23 +208,38 @@ TEST(ModeSelect, OtherBitsMayNotChange) {
 
 TEST(ModeSelect, EachBitOfEachPageChangesOnlyInsideTheMask) {
     const Asked unit;
-    const auto list = unit.ask("5a 08 3f ff 00 00 00 00 ff 00");
-    const auto mask = unit.ask("5a 08 7f ff 00 00 00 00 ff 00");
+    const auto list = unit.ask("5a 08 3f ff 00 00 00 10 00 00");
+    const auto mask = unit.ask("5a 08 7f ff 00 00 00 10 00 00");
     ASSERT_TRUE(list && mask && list->size() == mask->size());
-    for (std::size_t byte = 8; byte < list->size(); ++byte) {
-        const std::size_t in_page = byte < 28 ? byte - 8 : byte < 40 ? byte - 28 : byte - 40;
-        if (in_page < (byte < 40 ? 2U : 4U))
-            continue;  // page headers
-        for (unsigned bit = 0; bit < 8; ++bit) {
-            std::vector<std::uint8_t> changed = *list;
-            changed[byte] ^= static_cast<std::uint8_t>(1U << bit);
-            const std::string expected =
-                ((*mask)[byte] >> bit & 1) != 0
-                    ? "good"
-                    : "5/26/00 list " + std::to_string(byte) + "." + std::to_string(bit);
-            EXPECT_EQ(describe(unit.select(select_10, changed)), expected);
+    std::size_t page = 8;
+    while (page < list->size()) {
+        const bool long_header = ((*list)[page] & 0x40) != 0;
+        const std::size_t header = long_header ? 4 : 2;
+        const std::size_t end =
+            page + header +
+            (long_header ? load_be<std::uint16_t>(list->data() + page + 2) : (*list)[page + 1]);
+        for (std::size_t byte = page + header; byte < end; ++byte) {
+            for (unsigned bit = 0; bit < 8; ++bit) {
+                std::vector<std::uint8_t> changed = *list;
+                changed[byte] ^= static_cast<std::uint8_t>(1U << bit);
+                const bool method = (*list)[page] == 0x1C && byte == page + 3 && bit < 4;
+                const std::string expected =
+                    method ? "5/26/00 list " + std::to_string(byte) + ".3"
+                    : ((*mask)[byte] >> bit & 1) != 0
+                        ? "good"
+                        : "5/26/00 list " + std::to_string(byte) + "." + std::to_string(bit);
+                EXPECT_EQ(describe(unit.select(select_10, changed)), expected);
+            }
         }
+        page = end;
     }
+}
+
+TEST(ModeSelect, AMethodOfReportingThatIsNotThereIsRefused) {
+    const Asked unit;
+    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 1c 0a 00 06 00 00 00 00 00 00 00 00"), "good");
+    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 1c 0a 00 02 00 00 00 00 00 00 00 00"),
+              "5/26/00 list 7.3");
 }
 
 TEST(ModeSelect, ListsCutShortAreALengthError) {
@@ -187,11 +260,11 @@ TEST(ModeSelect, ListsCutShortAreALengthError) {
 
 TEST(ModeSelect, PagesMustExistAndHaveTheirLength) {
     const Asked unit;
-    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 1c 0a 00 00 00 00 00 00 00 00 00 00"),
+    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 1d 0a 00 00 00 00 00 00 00 00 00 00"),
               "5/26/00 list 4.5");
     EXPECT_EQ(selected(unit, select_6, "00 00 00 00 0a 0b 22 10 00 40 00 00 ff ff 00 00 00"),
               "5/26/00 list 5");
-    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 4a 05 00 1c"), "5/26/00 list 5");
+    EXPECT_EQ(selected(unit, select_6, "00 00 00 00 4a 06 00 1c"), "5/26/00 list 5");
     EXPECT_EQ(selected(unit, select_6, "00 00 00 00 4a 00 00 08"), "5/26/00 list 4.6");
     EXPECT_EQ(selected(unit, select_6, "00 00 00 00 4a 01 00 1d"), "5/26/00 list 6");
     EXPECT_EQ(selected(unit, select_6, "00 00 00 00 8a 0a 22 10 00 40 00 00 ff ff 00 00"),
@@ -220,6 +293,63 @@ TEST(ModeSelect, VendorFormatAndSavingAreRefused) {
     EXPECT_EQ(selected(unit, "15 00 00 00 ff 00", "00 00 00 00"), "good");
     EXPECT_EQ(selected(unit, "15 11 00 00 ff 00", list), "5/24/00 cdb 1.0");  // SP
     EXPECT_EQ(selected(unit, "15 12 00 00 ff 00", list), "5/24/00 cdb 1.1");  // RTD
+}
+
+TEST(ModeSelect, SavingNeedsStableStorage) {
+    Asked unit;
+    const std::string list = "00 00 00 00 " + control;
+    EXPECT_EQ(selected(unit, "15 11 00 00 ff 00", list), "5/24/00 cdb 1.0");
+    unit.state.mode_pages_savable = true;
+    EXPECT_EQ(selected(unit, "15 11 00 00 ff 00", list), "good");
+    EXPECT_TRUE(mode_select_saves(hex("15 11 00 00 ff 00")));
+    EXPECT_FALSE(mode_select_saves(hex("15 10 00 00 ff 00")));
+}
+
+TEST(SavedModePages, ComeBackAsTheyWere) {
+    const Asked unit;
+    ModePages values = unit.state.mode_pages;
+    values.descriptor_sense = true;
+    values.software_write_protect = true;
+    values.task_aborted_status = false;
+    values.exception_reporting = 6;
+    ModePages back;
+    ASSERT_TRUE(
+        decode_saved_mode_pages(encode_saved_mode_pages(values), unit.state.mode_pages, back));
+    EXPECT_EQ(back, values);
+}
+
+TEST(SavedModePages, WhatThisVersionDoesNotKnowOrWouldRefuseIsPassedOver) {
+    const Asked unit;
+    ModePages back;
+    // An unknown page, then a control page with a TST that cannot be and D_SENSE.
+    ASSERT_TRUE(decode_saved_mode_pages(hex("3e 02 12 34 0a 0a e6 10 00 40 00 00 ff ff 00 00"
+                                            "1c 0a 00 02 00 00 00 00 00 00 00 00"),
+                                        unit.state.mode_pages, back));
+    ModePages expected = unit.state.mode_pages;
+    expected.descriptor_sense = true;
+    EXPECT_EQ(back, expected);
+}
+
+TEST(SavedModePages, CutShortTheyAreNoList) {
+    const Asked unit;
+    const std::vector<std::uint8_t> whole = encode_saved_mode_pages(unit.state.mode_pages);
+    ModePages back;
+    EXPECT_FALSE(
+        decode_saved_mode_pages(Bytes(whole).first(whole.size() - 1), unit.state.mode_pages, back));
+    EXPECT_FALSE(decode_saved_mode_pages(Bytes(whole).first(1), unit.state.mode_pages, back));
+}
+
+TEST(ModePagesAfterReset, AreTheSavedOnesWithTheCacheAsItIs) {
+    Asked unit;
+    unit.state.mode_pages.descriptor_sense = true;
+    unit.state.mode_pages.write_cache_enabled = false;
+    ModePages expected = unit.state.default_mode_pages;
+    expected.write_cache_enabled = false;
+    EXPECT_EQ(mode_pages_after_reset(unit.state), expected);
+    unit.state.saved_mode_pages = unit.state.default_mode_pages;
+    unit.state.saved_mode_pages->task_aborted_status = false;
+    expected.task_aborted_status = false;
+    EXPECT_EQ(mode_pages_after_reset(unit.state), expected);
 }
 
 }  // namespace

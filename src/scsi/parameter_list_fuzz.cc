@@ -1,10 +1,11 @@
-// Any bytes as the parameter list of MODE SELECT(6), MODE SELECT(10) or UNMAP; the first byte
-// chooses.
+// Any bytes as the parameter list of MODE SELECT(6), MODE SELECT(10) or UNMAP, or as saved mode
+// pages; the first byte chooses.
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "base/assert.h"
+#include "scsi/mode_page_table.h"
 #include "scsi/request_testing.h"
 #include "scsi/unmap_list.h"
 
@@ -19,12 +20,25 @@ void select(const scsi::testing::Asked& unit, std::string_view cdb, Bytes list) 
         OLIO_ASSERT(values.error().key == SenseKey::illegal_request, "no other error");
         return;
     }
-    ModePages same = *values;
-    same.write_cache_enabled = unit.state.mode_pages.write_cache_enabled;
-    same.descriptor_sense = unit.state.mode_pages.descriptor_sense;
-    same.software_write_protect = unit.state.mode_pages.software_write_protect;
-    same.task_aborted_status = unit.state.mode_pages.task_aborted_status;
-    OLIO_ASSERT(same == unit.state.mode_pages, "only what is changeable changes");
+    for (const ModeField& field : mode_fields_table()) {
+        const std::uint32_t value = field.get(*values);
+        OLIO_ASSERT(
+            field.changeable(unit.state.mode_pages) || value == field.get(unit.state.mode_pages),
+            "only what is changeable changes");
+        OLIO_ASSERT(field.accepted == 0 || (field.accepted >> value & 1) != 0,
+                    "only to values that are accepted");
+    }
+    ModePages back;
+    OLIO_ASSERT(decode_saved_mode_pages(encode_saved_mode_pages(*values),
+                                        unit.state.default_mode_pages, back) &&
+                    back == *values,
+                "what is saved comes back");
+}
+
+// Any bytes as saved mode pages: they make a list or not.
+void restore(const scsi::testing::Asked& unit, Bytes stored) {
+    ModePages back;
+    (void)decode_saved_mode_pages(stored, unit.state.default_mode_pages, back);
 }
 
 void unmap(const scsi::testing::Asked& unit, Bytes list) {
@@ -53,6 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         select(unit, "15 10 00 00 ff 00", list);
     else if (data[0] == 1)
         select(unit, "55 10 00 00 00 00 00 ff ff 00", list);
+    else if (data[0] == 0xFF)
+        restore(unit, list);
     else
         unmap(unit, list);
     return 0;

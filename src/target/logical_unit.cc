@@ -279,9 +279,7 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
         [this, done = std::move(done)]() mutable {
             change_state(
                 [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-                    scsi::ModePages pages = state.default_mode_pages;
-                    // The cache stays as the store has it: WCE tells the truth, not a wish.
-                    pages.write_cache_enabled = state.mode_pages.write_cache_enabled;
+                    const scsi::ModePages pages = scsi::mode_pages_after_reset(state);
                     StateEffects effects;
                     effects.changed = state.reservations.reserved_by != 0 || state.stopped ||
                                       !(pages == state.mode_pages);
