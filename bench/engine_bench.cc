@@ -76,6 +76,7 @@ class NullFabric final : public target::TransportServices {
 void run_commands(NullFabric& fabric, const Operation& operation, std::uint64_t count) {
     std::array<std::uint8_t, 16> cdb{};
     target::Command command;
+    command.lun = scsi::Lun::from_number(0);
     std::uint32_t lba = 0;
     for (std::uint64_t i = 0; i < count; ++i) {
         cdb[0] = operation.opcode;
@@ -84,7 +85,6 @@ void run_commands(NullFabric& fabric, const Operation& operation, std::uint64_t 
             store_be(cdb.data() + 7, static_cast<std::uint16_t>(io_blocks));
         }
         lba = (lba + 977 * io_blocks) % static_cast<std::uint32_t>(disk_bytes / 512 - io_blocks);
-        command.lun = scsi::Lun::from_number(0);
         command.tag = i;
         command.cdb = cdb;
         command.expected_data_in_bytes = operation.out ? 0 : operation.bytes;

@@ -110,8 +110,6 @@ constexpr std::array<std::uint8_t, 256> first_rows = [] {
 }();
 
 std::uint64_t field_value(const CdbField& field, Bytes cdb) noexcept {
-    if (field.bytes == 0)
-        return 0;
     OLIO_ASSERT(std::size_t{field.byte} + field.bytes <= cdb.size(), "find_row checks the length");
     const std::uint8_t* const at = cdb.data() + field.byte;
     std::uint64_t value = 0;
@@ -133,6 +131,11 @@ std::uint64_t field_value(const CdbField& field, Bytes cdb) noexcept {
             break;
     }
     return value == 0 ? field.zero_means : value;
+}
+
+// Most rows lack two of the four fields.
+inline std::uint64_t value_if_any(const CdbField& field, Bytes cdb) noexcept {
+    return field.bytes == 0 ? 0 : field_value(field, cdb);
 }
 
 }  // namespace
@@ -220,10 +223,10 @@ std::expected<void, SenseData> check_usage(const CommandRow& row, Bytes cdb) noe
 }
 
 DecodedCdb decode(const CommandRow& row, Bytes cdb) noexcept {
-    return {.lba = field_value(row.lba, cdb),
-            .blocks = field_value(row.transfer_blocks, cdb),
-            .allocation_bytes = static_cast<std::uint32_t>(field_value(row.allocation_bytes, cdb)),
-            .parameter_bytes = static_cast<std::uint32_t>(field_value(row.parameter_bytes, cdb))};
+    return {.lba = value_if_any(row.lba, cdb),
+            .blocks = value_if_any(row.transfer_blocks, cdb),
+            .allocation_bytes = static_cast<std::uint32_t>(value_if_any(row.allocation_bytes, cdb)),
+            .parameter_bytes = static_cast<std::uint32_t>(value_if_any(row.parameter_bytes, cdb))};
 }
 
 }  // namespace olio::scsi
