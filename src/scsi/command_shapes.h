@@ -133,6 +133,7 @@ constexpr CommandRow mode_select_row(CdbField parameters) {
 inline constexpr auto any = AccessStates::any;
 inline constexpr auto active_only = AccessStates::active_only;
 inline constexpr auto standby_too = AccessStates::standby_too;
+inline constexpr auto unavailable_too = AccessStates::unavailable_too;
 inline constexpr auto always_allowed = ReservationClass::always_allowed;
 
 inline constexpr CdbField lba_of_6{1, 3, 0x1F};

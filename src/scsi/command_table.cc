@@ -166,6 +166,12 @@ bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {
             return state.provisioning.unmap;
         case Requirement::compare_and_write:
             return state.maximum_compare_and_write_blocks != 0;
+        case Requirement::target_port_groups:
+            return !state.access.groups.empty();
+        case Requirement::explicit_access:
+            return state.access.any_explicit();
+        case Requirement::referrals:
+            return !state.access.referrals.empty();
     }
     return false;
 }

@@ -36,11 +36,13 @@ enum class ReservationClass : std::uint8_t {
     special,         // its handler decides (PERSISTENT RESERVE OUT, RELEASE)
 };
 
-// Asymmetric access states in which the command is accepted (SPC-5 5.17.2.4), as a bit mask.
+// Asymmetric access states in which the command is accepted (SPC-5 5.17.2.4), as a mask of
+// scsi::bit_of(AccessState).
 enum class AccessStates : std::uint8_t {
-    any = 0xFF,          // also while unavailable, standby or in transition
-    active_only = 0x03,  // active/optimized and active/non-optimized
-    standby_too = 0x07,  // and standby, but not unavailable
+    any = 0xFF,              // also while unavailable, offline or in transition
+    active_only = 0x13,      // active/optimized, active/non-optimized, LBA dependent
+    standby_too = 0x17,      // and standby, but not unavailable
+    unavailable_too = 0x5F,  // and unavailable and offline, but not in transition
 };
 
 // SAM-5 5.14.3 and the commands' own clauses.
@@ -78,8 +80,11 @@ enum class LengthLimit : std::uint8_t {
 // What a logical unit must have for the command to exist there.
 enum class Requirement : std::uint8_t {
     none,
-    unmap,              // Provisioning::unmap
-    compare_and_write,  // maximum_compare_and_write_blocks
+    unmap,               // Provisioning::unmap
+    compare_and_write,   // maximum_compare_and_write_blocks
+    target_port_groups,  // AccessStateTable::groups
+    explicit_access,     // one of them with explicit_access
+    referrals,           // AccessStateTable::referrals
 };
 
 // The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the
@@ -104,6 +109,7 @@ enum class Operation : std::uint8_t {
     compare_and_write,
     pre_fetch,
     get_lba_status,
+    set_target_port_groups,
     count,
 };
 

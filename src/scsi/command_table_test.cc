@@ -66,6 +66,9 @@ const std::map<std::string, std::string>& golden_usage() {
         {"REPORT LUNS", "a0 00 ff 00 00 00 ff ff ff ff 00 00"},
         {"REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ff ff ff ff ff ff 00 00"},
         {"REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 00 00 ff ff ff ff 00 00"},
+        {"REPORT TARGET PORT GROUPS", "a3 ea 00 00 00 00 ff ff ff ff 00 00"},
+        {"SET TARGET PORT GROUPS", "a4 0a 00 00 00 00 ff ff ff ff 00 00"},
+        {"REPORT REFERRALS", "9e 13 ff ff ff ff ff ff ff ff ff ff ff ff 01 00"},
         {"READ(12)", "a8 18 ff ff ff ff ff ff ff ff 00 00"},
         {"WRITE(12)", "aa 18 ff ff ff ff ff ff ff ff 00 00"},
         {"WRITE AND VERIFY(12)", "ae 12 ff ff ff ff ff ff ff ff 00 00"},
@@ -225,8 +228,14 @@ TEST(CommandTable, OnlyWhatSpc2AllowsPassesAnothersReservation) {
     for (const CommandRow& row : command_table()) {
         const bool passes = row.reservation == ReservationClass::always_allowed ||
                             row.reservation == ReservationClass::special;
-        const std::vector<std::string_view> allowed{"INQUIRY",    "LOG SENSE",   "REPORT LUNS",
-                                                    "RELEASE(6)", "RELEASE(10)", "REQUEST SENSE"};
+        const std::vector<std::string_view> allowed{"INQUIRY",
+                                                    "LOG SENSE",
+                                                    "REPORT LUNS",
+                                                    "RELEASE(6)",
+                                                    "RELEASE(10)",
+                                                    "REQUEST SENSE",
+                                                    "REPORT TARGET PORT GROUPS",
+                                                    "REPORT REFERRALS"};
         EXPECT_EQ(passes, std::ranges::find(allowed, row.name) != allowed.end()) << row.name;
         EXPECT_EQ(row.medium == MediumAccess::writes,
                   row.medium != MediumAccess::none &&

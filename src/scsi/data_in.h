@@ -34,6 +34,12 @@ struct Request;
 // SPC-5 6.35. The logical unit may be null; the inventory is NexusState::luns, as it stands.
 [[nodiscard]] std::expected<void, SenseData> report_luns(const Request& request, Builder& into);
 
+// SPC-5 6.38 (both formats of the header) and SBC-4 5.27.
+[[nodiscard]] std::expected<void, SenseData> report_target_port_groups(const Request& request,
+                                                                       Builder& into);
+[[nodiscard]] std::expected<void, SenseData> report_referrals(const Request& request,
+                                                              Builder& into);
+
 // SPC-5 6.36: all commands or one, with timeouts descriptors. What it says is what dispatch does.
 [[nodiscard]] std::expected<void, SenseData> report_supported_operation_codes(
     const Request& request, Builder& into);

@@ -57,7 +57,8 @@ void put_standard_data(const Request& request, Builder& into) {
     const Identification& who = request.state ? request.state->identification : nobody;
     const PortDescription* port = request.nexus.port;
     const bool protection = request.state && request.state->protection.type != 0;
-    const std::uint8_t access_change = request.state && port ? port->access_change & 3U : 0;
+    const std::uint8_t access_change =
+        request.state && port ? access_change_of(request.state->access, port->relative_port) : 0;
 
     into.u8(peripheral_byte(request));
     into.u8(0x00);  // RMB = 0

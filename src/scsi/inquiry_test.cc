@@ -21,7 +21,8 @@ TEST(Inquiry, StandardData) {
 
 TEST(Inquiry, AccessChangeAndProtectionShowInByte5) {
     Asked unit;
-    unit.port.access_change = 3;
+    ASSERT_TRUE(put_group(unit.state.access, {.id = 0, .name = "default_tg_pt_gp"}));
+    ASSERT_TRUE(put_port(unit.state.access, unit.port.relative_port, 0));
     unit.state.protection.type = 1;
     EXPECT_EQ(unit.asked("12 00 00 00 08 00"), "00 00 06 12 5b 31 00 02");
 }
@@ -69,8 +70,9 @@ TEST(VitalProductData, UnitSerialNumber) {
 
 TEST(VitalProductData, DeviceIdentification) {
     Asked unit;
-    unit.port.port_group = 0x10;
     unit.port.relative_port = 0x0102;
+    ASSERT_TRUE(put_group(unit.state.access, {.id = 0x10, .name = "a"}));
+    ASSERT_TRUE(put_port(unit.state.access, 0x0102, 0x10));
     EXPECT_EQ(unit.asked("12 01 83 01 00 00"),
               "00 83 00 90 "
               // T10 vendor ID based: vendor, product, serial.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "scsi/access_states.h"
 #include "scsi/command_table.h"
 #include "scsi/mode_pages.h"
 #include "scsi/types.h"
@@ -58,8 +59,6 @@ struct Reservations {
 struct PortDescription {
     ProtocolIdentifier protocol = ProtocolIdentifier::iscsi;
     std::uint16_t relative_port = 1;
-    std::uint16_t port_group = 0;    // the target port group (ALUA); 0: none reported
-    std::uint8_t access_change = 0;  // TPGS: 0 no ALUA, 1 implicit, 2 explicit, 3 both
     std::string port_name;           // SCSI name string, iSCSI: "iqn...,t,0x0001"
     std::string device_name;         // SCSI name string of the target device, iSCSI: "iqn..."
 };
@@ -79,6 +78,7 @@ struct LogicalUnitState {
     std::optional<ModePages> saved_mode_pages;  // what MODE SELECT with SP = 1 saved
     bool mode_pages_savable = false;            // there is stable storage to save them on
     Reservations reservations;
+    AccessStateTable access;
     bool write_protected = false;  // by the administrator or the backing store; also SWP
     bool fua_supported = true;     // DPOFUA in MODE SENSE
     bool stopped = false;          // START STOP UNIT with START = 0

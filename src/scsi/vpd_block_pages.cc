@@ -61,6 +61,13 @@ void put_logical_block_provisioning(const Request& request, Builder& into) {  //
     into.u8(0);
 }
 
+void put_referrals(const Request& request, Builder& into) {  // SBC-4 6.6.8
+    const Referrals& referrals = request.state->access.referrals;
+    into.be32(0);
+    into.be32(referrals.segment_blocks);
+    into.be32(referrals.segment_multiplier);
+}
+
 // Supported Block Lengths And Protection Types: FORMAT UNIT changes neither, so there is one.
 void put_supported_block_lengths(const Request& request, Builder& into) {
     const std::uint8_t type = request.state->protection.type;

@@ -33,10 +33,16 @@ void put_device_identification(const Request& request, Builder& into) {  // SPC-
     put_designator_header(port, Association::target_port, CodeSet::binary, 4, 4, into);
     into.be16(0);
     into.be16(port->relative_port);
-    if (port->port_group != 0) {
+    const AccessStateTable& access = request.state->access;
+    if (const TargetPortGroup* const group = access.group_of(port->relative_port)) {
         put_designator_header(port, Association::target_port, CodeSet::binary, 5, 4, into);
         into.be16(0);
-        into.be16(port->port_group);
+        into.be16(group->id);
+    }
+    if (access.logical_unit_group != 0) {
+        put_designator_header(nullptr, Association::logical_unit, CodeSet::binary, 6, 4, into);
+        into.be16(0);
+        into.be16(access.logical_unit_group);
     }
     put_port_names(*port, into);
     if (!port->device_name.empty())
@@ -55,7 +61,8 @@ void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7
     into.u8(0x07);                          // HEADSUP, ORDSUP, SIMPSUP
     into.u8(volatile_cache ? 0x01 : 0x00);  // V_SUP
     into.u8(0x01);                          // LUICLR: unit attentions are cleared per I_T nexus
-    into.zeros(5);
+    into.u8(request.state->access.referrals.empty() ? 0x00 : 0x10);  // R_SUP
+    into.zeros(4);
     into.u8(limits::sense_bytes);  // MAXIMUM SUPPORTED SENSE DATA LENGTH
     into.zeros(50);
 }
@@ -85,6 +92,10 @@ void put_scsi_ports(const Request& request, Builder& into) {
     into.patch(length_at, static_cast<std::uint16_t>(into.size() - length_at - 2));
 }
 
+bool has_referrals(const Request& request) {
+    return !request.state->access.referrals.empty();
+}
+
 constexpr std::array pages{
     VpdPage{0x00, "Supported VPD Pages", "SPC-5 7.7.18", true, nullptr, put_supported_pages},
     VpdPage{0x80, "Unit Serial Number", "SPC-5 7.7.19", false, nullptr, put_unit_serial_number},
@@ -98,6 +109,7 @@ constexpr std::array pages{
             put_block_device_characteristics},
     VpdPage{0xB2, "Logical Block Provisioning", "SBC-4 6.6.6", false, nullptr,
             put_logical_block_provisioning},
+    VpdPage{0xB3, "Referrals", "SBC-4 6.6.8", false, has_referrals, put_referrals},
     VpdPage{0xB4, "Supported Block Lengths And Protection Types", "SBC-4 6.6", false, nullptr,
             put_supported_block_lengths},
 };

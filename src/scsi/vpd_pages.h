@@ -32,6 +32,7 @@ struct VpdPage {
 void put_block_limits(const Request& request, Builder& into);
 void put_block_device_characteristics(const Request& request, Builder& into);
 void put_logical_block_provisioning(const Request& request, Builder& into);
+void put_referrals(const Request& request, Builder& into);
 void put_supported_block_lengths(const Request& request, Builder& into);
 
 }  // namespace olio::scsi
