@@ -34,6 +34,8 @@ inline constexpr Condition medium_not_present{SenseKey::not_ready, {0x3A, 0x00}}
 inline constexpr Condition write_error{SenseKey::medium_error, {0x0C, 0x00}};
 inline constexpr Condition unrecovered_read_error{SenseKey::medium_error, {0x11, 0x00}};
 
+inline constexpr Condition set_target_port_groups_command_failed{SenseKey::hardware_error,
+                                                                 {0x67, 0x0A}};
 inline constexpr Condition internal_target_failure{SenseKey::hardware_error, {0x44, 0x00}};
 
 inline constexpr Condition parameter_list_length_error{SenseKey::illegal_request, {0x1A, 0x00}};

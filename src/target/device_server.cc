@@ -152,7 +152,15 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
         refuse(command, scsi::sense_of(*command.itl_->attentions.take()));
         return false;
     }
-    // 5. Access state: every port is active/optimized, so row.access_states lets all pass.
+    // 5. Access state.
+    if (state.access.restricted) [[unlikely]] {
+        const std::uint16_t port = impl(command).port().description.relative_port;
+        if (const auto passes = scsi::check_access(row, command.decoded_, state.access, port);
+            !passes) {
+            refuse(command, passes.error());
+            return false;
+        }
+    }
     // 6. Write protection.
     if (row.medium == MediumAccess::writes) {
         if (state.write_protected || command.itl_->write_protected) [[unlikely]] {

@@ -81,6 +81,7 @@ class DeviceServer {
 
     // The handlers of one subject each: handlers_<subject>.h and .cc. As members they may use what
     // is private here and in Command.
+    struct AccessHandlers;
     struct ReservationHandlers;
 
   private:

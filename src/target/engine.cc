@@ -103,6 +103,7 @@ void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Ba
     }
     options.identification = std::move(identification);
     auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store));
+    unit->set_peers([this] { return units_; });
     units_.push_back(unit);
     unit->open([this, unit, done = std::move(done)](Result<void> opened) mutable {
         if (opened) {

@@ -22,6 +22,7 @@ struct LogicalUnitOptions {
     std::optional<scsi::Identification> identification;  // else the backing store's suggestion
     bool write_protected = false;
     unsigned home_shard = 0;
+    scsi::AccessStateTable access = {};  // target port groups; none: no asymmetric access
 };
 
 // Per-opcode counters, summed over the shards.
@@ -53,6 +54,14 @@ class LogicalUnit {
     // reported to every nexus with CAPACITY DATA HAS CHANGED (2A/09).
     virtual void rescan(std::optional<std::uint64_t> blocks, Done done) = 0;
     virtual void set_write_protected(bool enabled, Done done) = 0;
+    // Changes what is configured of the target port groups (scsi::put_group() and its kin); hosts
+    // are told with ASYMMETRIC ACCESS STATE CHANGED. Nothing changes where `change` fails; it runs
+    // on the home shard.
+    using AccessConfiguration = std::move_only_function<Result<void>(scsi::AccessStateTable&)>;
+    virtual void configure_access(AccessConfiguration change, Done done) = 0;
+    // Changes access states as an administrator does (implicit transitions). `done` when they are
+    // in force, after the groups' transition delays. EBUSY while a group is in transition.
+    virtual void set_access_states(std::vector<scsi::AccessChange> changes, Done done) = 0;
     // The snapshot in force on the calling shard.
     [[nodiscard]] virtual std::shared_ptr<const scsi::LogicalUnitState> state() const = 0;
     virtual void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) = 0;

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "target/device_server.h"
+#include "target/handlers_access.h"
 #include "target/handlers_reservation.h"
 
 namespace olio::target {
@@ -39,6 +40,8 @@ struct HandlerTable {
         {Operation::pre_fetch, D::prepare_range, nullptr, D::execute_pre_fetch, D::succeed},
         {Operation::get_lba_status, D::prepare_nothing, nullptr, D::execute_get_lba_status,
          D::resume_get_lba_status},
+        {Operation::set_target_port_groups, D::prepare_parameters, nullptr,
+         DeviceServer::AccessHandlers::execute_set_target_port_groups, nullptr},
     }};
 
     static constexpr bool complete() {

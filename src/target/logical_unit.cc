@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "scsi/command_table.h"
+#include "target/access_transition.h"
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
 
@@ -51,6 +52,8 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.mode_pages.write_cache_changeable = capabilities.cache_mode_changeable;
     state.default_mode_pages = state.mode_pages;
     state.write_protected = options.write_protected || capabilities.read_only;
+    state.access = options.access;
+    state.access.settle();
     state.maximum_transfer_blocks =
         static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
     state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
@@ -206,6 +209,21 @@ void LogicalUnitImpl::open(Done done) {
 }
 
 void LogicalUnitImpl::close(std::move_only_function<void()> done) {
+    const unsigned origin = here();
+    on_home([this, origin, done = std::move(done)]() mutable {
+        close_when_settled_ = [this, origin, done = std::move(done)]() mutable {
+            on_shard(origin,
+                     [this, done = std::move(done)]() mutable { close_views(std::move(done)); });
+        };
+        // Copied: they leave while we look.
+        for (const auto& transition : std::vector(transitions_))
+            transition->hurry();
+        if (transitions_.empty() && close_when_settled_)
+            std::exchange(close_when_settled_, nullptr)();
+    });
+}
+
+void LogicalUnitImpl::close_views(std::move_only_function<void()> done) {
     on_every_shard(
         [](LogicalUnitView& view, Ticket ticket) { view.close([ticket = std::move(ticket)] {}); },
         std::move(done));
@@ -324,6 +342,40 @@ void LogicalUnitImpl::set_write_protected(bool enabled, Done done) {
             return effects;
         },
         [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done({}); });
+}
+
+void LogicalUnitImpl::enter_transition(std::shared_ptr<AccessTransition> transition) {
+    transitions_.push_back(std::move(transition));
+}
+
+void LogicalUnitImpl::leave_transition(const AccessTransition& transition) {
+    std::erase_if(transitions_, [&](const auto& each) { return each.get() == &transition; });
+    if (transitions_.empty() && close_when_settled_)
+        std::exchange(close_when_settled_, nullptr)();
+}
+
+void LogicalUnitImpl::set_access_states(std::vector<scsi::AccessChange> changes, Done done) {
+    change_access_states(*this, {.changes = std::move(changes)}, std::move(done));
+}
+
+void LogicalUnitImpl::configure_access(AccessConfiguration change, Done done) {
+    auto failure = std::make_shared<Result<void>>();
+    change_state(
+        [change = std::move(change),
+         failure](LogicalUnitState& state) mutable -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            scsi::AccessStateTable next = state.access;
+            *failure = change(next);
+            effects.changed = *failure && !(next == state.access);
+            if (!effects.changed)
+                return effects;
+            effects.attention = scsi::UnitAttention::asymmetric_access_state_changed;
+            state.access = std::move(next);
+            return effects;
+        },
+        [failure, done = std::move(done)](const std::expected<void, Refusal>&) mutable {
+            done(std::move(*failure));
+        });
 }
 
 void LogicalUnitImpl::set_blocks(std::uint64_t blocks, std::move_only_function<void()> done) {

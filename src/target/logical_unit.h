@@ -18,6 +18,7 @@
 
 namespace olio::target {
 
+class AccessTransition;
 class ITLNexus;
 class LogicalUnitImpl;
 
@@ -122,6 +123,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     [[nodiscard]] const Backstore& backstore() const noexcept override { return *store_; }
     void rescan(std::optional<std::uint64_t> blocks, Done done) override;
     void set_write_protected(bool enabled, Done done) override;
+    void configure_access(AccessConfiguration change, Done done) override;
+    void set_access_states(std::vector<scsi::AccessChange> changes, Done done) override;
     [[nodiscard]] std::shared_ptr<const scsi::LogicalUnitState> state() const override;
     void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) override;
 
@@ -149,6 +152,17 @@ class LogicalUnitImpl final : public LogicalUnit,
 
     // SAM-5 6.3.3 and 7.7. `done` on the calling shard.
     void reset(scsi::NexusId by, std::move_only_function<void()> done);
+    // For transitions of access states. Every unit of the engine; on shard 0.
+    using Peers = std::function<std::vector<std::shared_ptr<LogicalUnitImpl>>()>;
+    void set_peers(Peers peers) { peers_ = std::move(peers); }
+    [[nodiscard]] std::vector<std::shared_ptr<LogicalUnitImpl>> peers() const { return peers_(); }
+    [[nodiscard]] reactor::Shard& home() noexcept { return reactor_.shard(options_.home_shard); }
+    void run_at_home(std::move_only_function<void()> function) { on_home(std::move(function)); }
+    // On the home shard. The unit does not close before the last has left.
+    void enter_transition(std::shared_ptr<AccessTransition> transition);
+    void leave_transition(const AccessTransition& transition);
+    [[nodiscard]] bool closing() const noexcept { return close_when_settled_ != nullptr; }
+
     // Ends the SPC-2 reservation if `nexus` holds it.
     void release_reservation(scsi::NexusId nexus, std::move_only_function<void()> done);
 
@@ -166,6 +180,7 @@ class LogicalUnitImpl final : public LogicalUnit,
                         std::move_only_function<void()> done);
     void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                  std::move_only_function<void()> done);
+    void close_views(std::move_only_function<void()> done);
     void resize(std::uint64_t blocks, Done done);
     void set_blocks(std::uint64_t blocks, std::move_only_function<void()> done);
     void finish_resize(std::uint64_t blocks, std::uint64_t before, Done done);
@@ -178,6 +193,10 @@ class LogicalUnitImpl final : public LogicalUnit,
     // The home shard's.
     std::shared_ptr<const scsi::LogicalUnitState> home_state_;
     FenceQueue fence_queue_;
+    std::vector<std::shared_ptr<AccessTransition>> transitions_;
+    std::move_only_function<void()> close_when_settled_;
+
+    Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };
 };
 
 // The first snapshot of a logical unit on this store.
