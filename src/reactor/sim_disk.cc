@@ -71,6 +71,13 @@ int SimDisk::fault_for(const Operation& operation) {
     return 0;
 }
 
+std::int64_t SimDisk::taken_at_start(const Operation& operation, Random& random) {
+    const OperationAccess access{const_cast<Operation&>(operation)};
+    if (faults_.empty() || access.kind() != OperationKind::sync || random.below(2) == 0)
+        return 0;
+    return -fault_for(operation);
+}
+
 SimDisk::Sector SimDisk::newest(std::uint64_t sector) const {
     if (const auto at = unsynced_.find(sector); at != unsynced_.end())
         return at->second.back().content;
@@ -220,7 +227,8 @@ void SimStorage::start(Operation& operation) {
     const OperationAccess access{operation};
     SimDisk& disk = *disks_.at(access.fd());
     const std::uint64_t number = access.cookie();
-    in_flight_[access.fd()].push_back({number, disk.writes(), false});
+    in_flight_[access.fd()].push_back(
+        {number, disk.writes(), false, disk.taken_at_start(operation, world_.random())});
     world_.at(world_.now() + world_.between(disk.latency_least, disk.latency_most),
               [this, descriptor = access.fd(), number] { due(descriptor, number); });
 }
@@ -241,9 +249,11 @@ void SimStorage::due(int descriptor, std::uint64_t number) {
         at->waits = true;
         return;
     }
-    const std::uint64_t written = at->written;
+    const InFlight due = *at;
     list.erase(at);
-    world_.finish(*operation, disk.perform(*operation, written, world_.random()));
+    world_.finish(*operation, due.error != 0
+                                  ? due.error
+                                  : disk.perform(*operation, due.written, world_.random()));
 }
 
 void SimStorage::resume(int descriptor) {

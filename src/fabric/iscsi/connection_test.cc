@@ -330,6 +330,34 @@ TEST_F(ConnectionTest, CommandsAheadOfTheirTurnWaitForIt) {
     EXPECT_TRUE(std::ranges::equal(disk(4, data.size()), data));
 }
 
+TEST_F(ConnectionTest, ACommandBeyondTheWindowIsIgnored) {
+    const std::uint32_t first = host().cmd_sn;
+    host().cmd_sn = first + options_.command_window;  // MaxCmdSN + 1: RFC 7143 4.2.2.1
+    host().read(2, 0, 1);
+    EXPECT_TRUE(host().take().empty());
+    host().cmd_sn = first;
+    for (std::uint32_t tag = 100; tag < 100 + options_.command_window; ++tag)
+        host().read(tag, 0, 1);
+    EXPECT_EQ(status_of(100 + options_.command_window - 1, host().take()), 0);
+    EXPECT_FALSE(host().session().find_task(2)) << "it was kept until its turn came";
+    // Its number is still free for a command that comes in time.
+    host().read(3, 0, 1);
+    EXPECT_EQ(status_of(3, host().take()), 0);
+}
+
+TEST_F(ConnectionTest, AReadThatIsNotFinalOrBringsDataIsRejected) {
+    for (const bool with_data : {false, true}) {
+        auto pdu = host().command(1, {0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+                                  static_cast<std::uint8_t>(with_data ? final_bit | 0x40 : 0x40),
+                                  block_bytes);
+        host().send(encode(pdu, with_data ? 16 : 0), pattern(with_data ? 16 : 0));
+        --host().cmd_sn;
+        const auto reject = host().take_one(Opcode::reject);
+        ASSERT_TRUE(reject) << with_data;
+        EXPECT_EQ(reject->as<RejectPdu>().reason, RejectReason::protocol_error);
+    }
+}
+
 TEST_F(ConnectionTest, AbortTaskFillsTheGapOfACommandThatNeverCame) {
     const std::uint32_t missing = host().cmd_sn++;
     host().read(2, 0, 1);

@@ -179,9 +179,15 @@ TEST_F(LoginTest, RefusesOtherPdusDuringLogin) {
               LoginStatus::invalid_during_login);
 }
 
-TEST_F(LoginTest, RefusesAChangeOfIsidOrTagBetweenRequests) {
+TEST_F(LoginTest, RefusesAnotherIsidBetweenRequests) {
     ASSERT_EQ(send(0x04, names), LoginStep::reply);
     header.isid[5] ^= 1;
+    expect_refused(send(operational_to_full, ""), LoginStatus::initiator_error);
+}
+
+TEST_F(LoginTest, RefusesAnotherTaskTagBetweenRequests) {
+    ASSERT_EQ(send(0x04, names), LoginStep::reply);
+    header.task_tag ^= 1;
     expect_refused(send(operational_to_full, ""), LoginStatus::initiator_error);
 }
 
