@@ -104,7 +104,9 @@ constexpr CommandRow medium_no_data(Operation operation, MediumAccess access,
 }
 
 constexpr CommandRow reservation_command(Operation operation, ReservationClass reservation) {
-    return {.reservation = reservation, .operation = operation};
+    return {.requirement = Requirement::reservations,
+            .reservation = reservation,
+            .operation = operation};
 }
 
 constexpr CommandRow with(CommandRow row, ReservationClass reservation, AccessStates states,
@@ -114,6 +116,11 @@ constexpr CommandRow with(CommandRow row, ReservationClass reservation, AccessSt
     row.access_states = states;
     row.unit_attention = attention;
     row.ordering = ordering;
+    return row;
+}
+
+constexpr CommandRow requiring(CommandRow row, Requirement requirement) {
+    row.requirement = requirement;
     return row;
 }
 

@@ -172,6 +172,12 @@ bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {
             return state.access.any_explicit();
         case Requirement::referrals:
             return !state.access.referrals.empty();
+        case Requirement::reservations:
+            return state.settings.reservations;
+        case Requirement::third_party_copy:
+            return state.settings.third_party_copy;
+        case Requirement::operation_code_report:
+            return state.settings.operation_code_report;
     }
     return false;
 }

@@ -80,11 +80,14 @@ enum class LengthLimit : std::uint8_t {
 // What a logical unit must have for the command to exist there.
 enum class Requirement : std::uint8_t {
     none,
-    unmap,               // Provisioning::unmap
-    compare_and_write,   // maximum_compare_and_write_blocks
-    target_port_groups,  // AccessStateTable::groups
-    explicit_access,     // one of them with explicit_access
-    referrals,           // AccessStateTable::referrals
+    unmap,                  // Provisioning::unmap
+    compare_and_write,      // maximum_compare_and_write_blocks
+    target_port_groups,     // AccessStateTable::groups
+    explicit_access,        // one of them with explicit_access
+    referrals,              // AccessStateTable::referrals
+    reservations,           // UnitSettings::reservations
+    third_party_copy,       // UnitSettings::third_party_copy
+    operation_code_report,  // UnitSettings::operation_code_report
 };
 
 // The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "scsi/access_states.h"
 #include "scsi/command_table.h"
 #include "scsi/mode_pages.h"
@@ -59,8 +60,8 @@ struct Reservations {
 struct PortDescription {
     ProtocolIdentifier protocol = ProtocolIdentifier::iscsi;
     std::uint16_t relative_port = 1;
-    std::string port_name;           // SCSI name string, iSCSI: "iqn...,t,0x0001"
-    std::string device_name;         // SCSI name string of the target device, iSCSI: "iqn..."
+    std::string port_name;    // SCSI name string, iSCSI: "iqn...,t,0x0001"
+    std::string device_name;  // SCSI name string of the target device, iSCSI: "iqn..."
 };
 
 // T10 protection information of the medium (SBC-4 4.21). Type 0: none.
@@ -68,11 +69,26 @@ struct Protection {
     std::uint8_t type = 0;  // 0 to 3
 };
 
+// What an administrator sets and no other part of the state shows; target/attributes.h has the
+// names and the rest.
+struct UnitSettings {
+    bool model_alias = false;                 // INQUIRY's product is the unit's name
+    bool third_party_copy = true;             // EXTENDED COPY and its relatives exist
+    bool reservations = true;                 // PERSISTENT RESERVE, RESERVE and RELEASE exist
+    bool operation_code_report = true;        // REPORT SUPPORTED OPERATION CODES exists
+    bool enforce_session_identifiers = true;  // a registration belongs to a session's ISID
+    bool force_aptpl = false;                 // every reservation outlives a loss of power
+    bool verify_protection = false;
+    std::uint32_t queue_depth = limits::commands_per_nexus;
+    std::uint32_t submit_type = 0;
+};
+
 struct LogicalUnitState {
     Identification identification;
     Geometry geometry;
     Provisioning provisioning;
     Protection protection;
+    UnitSettings settings;
     ModePages mode_pages;
     ModePages default_mode_pages;               // what MODE SENSE reports as default values
     std::optional<ModePages> saved_mode_pages;  // what MODE SELECT with SP = 1 saved

@@ -30,6 +30,8 @@ constexpr std::array<UnitAttentionRow, static_cast<std::size_t>(UnitAttention::c
     {"PRIORITY CHANGED", {0x2A, 0x08}, resets + 2},
     {"CAPACITY DATA HAS CHANGED", {0x2A, 0x09}, resets + 2},
     {"TIMESTAMP CHANGED", {0x2A, 0x10}, resets + 2},
+    {"PREVIOUS BUSY STATUS", {0x2C, 0x07}, resets + 2},
+    {"PREVIOUS TASK SET FULL STATUS", {0x2C, 0x08}, resets + 2},
     {"PREVIOUS RESERVATION CONFLICT STATUS", {0x2C, 0x09}, resets + 2},
     {"COMMANDS CLEARED BY ANOTHER INITIATOR", {0x2F, 0x00}, resets + 2},
     {"COMMANDS CLEARED BY DEVICE SERVER", {0x2F, 0x02}, resets + 2},

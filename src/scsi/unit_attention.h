@@ -28,6 +28,8 @@ enum class UnitAttention : std::uint8_t {
     priority_changed,
     capacity_data_changed,
     timestamp_changed,
+    previous_busy_status,
+    previous_task_set_full_status,
     previous_reservation_conflict_status,
     commands_cleared_by_another_initiator,
     commands_cleared_by_device_server,

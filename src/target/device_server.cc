@@ -149,7 +149,9 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
     // 4. Unit attention.
     if (row.unit_attention == scsi::UnitAttentionPolicy::report &&
         !command.itl_->attentions.empty()) [[unlikely]] {
-        refuse(command, scsi::sense_of(*command.itl_->attentions.take()));
+        UnitAttentionQueue& pending = command.itl_->attentions;
+        const bool interlock = state.mode_pages.unit_attention_interlock != 0;
+        refuse(command, scsi::sense_of(interlock ? *pending.first() : *pending.take()));
         return false;
     }
     // 5. Access state.
@@ -581,7 +583,21 @@ Step DeviceServer::refuse(Command& command, const Refusal& refusal) noexcept {
     return refuse_with_status(command, refusal.status);
 }
 
+// UA_INTLCK_CTRL = 11b (SPC-5 7.5.10): the host is told again, when it next asks.
+void DeviceServer::remember_refusal(Command& command, Status status) noexcept {
+    if (command.unit_ == nullptr || command.unit_->state().mode_pages.unit_attention_interlock != 3)
+        return;
+    if (status == Status::busy)
+        command.itl_->attentions.establish(scsi::UnitAttention::previous_busy_status);
+    else if (status == Status::task_set_full)
+        command.itl_->attentions.establish(scsi::UnitAttention::previous_task_set_full_status);
+    else if (status == Status::reservation_conflict)
+        command.itl_->attentions.establish(
+            scsi::UnitAttention::previous_reservation_conflict_status);
+}
+
 Step DeviceServer::refuse_with_status(Command& command, Status status) noexcept {
+    remember_refusal(command, status);
     encode(command, status, {});
     set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);
     respond(command);

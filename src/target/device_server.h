@@ -98,6 +98,7 @@ class DeviceServer {
     static void start_data_out(Command& command) noexcept;
     static void drive(Command& command, Step step) noexcept;
     static void store_failed(Command& command) noexcept;
+    static void remember_refusal(Command& command, scsi::Status status) noexcept;
     static Step after_store(Command& command) noexcept;
     static void respond(Command& command) noexcept;
     static void encode(Command& command, scsi::Status status, const scsi::SenseData& data) noexcept;

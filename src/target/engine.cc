@@ -102,7 +102,13 @@ void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Ba
         return;
     }
     options.identification = std::move(identification);
-    auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store));
+    Result<scsi::LogicalUnitState> first = make_state_with_attributes(options, *store);
+    if (!first) {
+        done(fail(first.error().code, fmt::format("{}: {}", options.name, first.error().message)));
+        return;
+    }
+    auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store),
+                                                  std::move(*first));
     unit->set_peers([this] { return units_; });
     units_.push_back(unit);
     unit->open([this, unit, done = std::move(done)](Result<void> opened) mutable {

@@ -23,6 +23,8 @@ struct LogicalUnitOptions {
     bool write_protected = false;
     unsigned home_shard = 0;
     scsi::AccessStateTable access = {};  // target port groups; none: no asymmetric access
+    // Names and values for set_attribute(), set before anything sees the unit.
+    std::vector<std::pair<std::string, std::string>> attributes;
 };
 
 // Per-opcode counters, summed over the shards.
@@ -62,6 +64,11 @@ class LogicalUnit {
     // Changes access states as an administrator does (implicit transitions). `done` when they are
     // in force, after the groups' transition delays. EBUSY while a group is in transition.
     virtual void set_access_states(std::vector<scsi::AccessChange> changes, Done done) = 0;
+    // One of attributes() (attributes.h). With `exported`, those that cannot change then are
+    // refused. Hosts are told of what they can see.
+    virtual void set_attribute(std::string name, std::string value, bool exported, Done done) = 0;
+    // The value now; ENOENT with a message for an unknown name.
+    [[nodiscard]] virtual Result<std::uint32_t> attribute(std::string_view name) const = 0;
     // The snapshot in force on the calling shard.
     [[nodiscard]] virtual std::shared_ptr<const scsi::LogicalUnitState> state() const = 0;
     virtual void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) = 0;

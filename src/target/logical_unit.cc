@@ -142,11 +142,11 @@ void LogicalUnitView::reset(scsi::NexusId by, const Ticket& ticket) {
 // --- The unit ---
 
 LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
-                                 std::unique_ptr<Backstore> store)
+                                 std::unique_ptr<Backstore> store, LogicalUnitState first)
     : reactor_(reactor),
       options_(std::move(options)),
       store_(std::move(store)),
-      initial_state_(std::make_shared<LogicalUnitState>(make_state(options_, *store_))),
+      initial_state_(std::make_shared<LogicalUnitState>(std::move(first))),
       home_state_(initial_state_) {
     for (unsigned i = 0; i < reactor_.size(); ++i)
         views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));

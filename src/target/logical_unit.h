@@ -116,7 +116,7 @@ class LogicalUnitImpl final : public LogicalUnit,
                               public std::enable_shared_from_this<LogicalUnitImpl> {
   public:
     LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
-                    std::unique_ptr<Backstore> store);
+                    std::unique_ptr<Backstore> store, scsi::LogicalUnitState first);
     ~LogicalUnitImpl() override;
 
     [[nodiscard]] const std::string& name() const noexcept override { return options_.name; }
@@ -125,6 +125,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     void set_write_protected(bool enabled, Done done) override;
     void configure_access(AccessConfiguration change, Done done) override;
     void set_access_states(std::vector<scsi::AccessChange> changes, Done done) override;
+    void set_attribute(std::string name, std::string value, bool exported, Done done) override;
+    [[nodiscard]] Result<std::uint32_t> attribute(std::string_view name) const override;
     [[nodiscard]] std::shared_ptr<const scsi::LogicalUnitState> state() const override;
     void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) override;
 
@@ -199,8 +201,11 @@ class LogicalUnitImpl final : public LogicalUnit,
     Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };
 };
 
-// The first snapshot of a logical unit on this store.
+// The first snapshot of a logical unit on this store, without its attributes.
 [[nodiscard]] scsi::LogicalUnitState make_state(const LogicalUnitOptions& options,
                                                 const Backstore& store);
+// The same with options.attributes, as far as they can be set.
+[[nodiscard]] Result<scsi::LogicalUnitState> make_state_with_attributes(
+    const LogicalUnitOptions& options, Backstore& store);
 
 }  // namespace olio::target

@@ -20,6 +20,10 @@ class UnitAttentionQueue {
     void establish(scsi::UnitAttention attention) noexcept;
     // The condition to report next, which is thereby cleared.
     [[nodiscard]] std::optional<scsi::UnitAttention> take() noexcept;
+    // The same, which stays (UA_INTLCK_CTRL, SPC-5 7.5.10).
+    [[nodiscard]] std::optional<scsi::UnitAttention> first() const noexcept {
+        return count_ == 0 ? std::nullopt : std::optional(queue_[0]);
+    }
     // Clears one condition, if it is pending.
     void clear(scsi::UnitAttention attention) noexcept;
 

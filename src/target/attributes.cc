@@ -1,0 +1,591 @@
+#include "target/attributes.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <limits>
+
+#include "base/limits.h"
+
+namespace olio::target {
+
+namespace {
+
+using enum AttributeAccess;
+using enum AttributeType;
+using scsi::UnitAttention;
+using Source = const AttributeSource&;
+using Target = AttributeTarget&;
+
+constexpr std::uint32_t any_number = std::numeric_limits<std::uint32_t>::max();
+
+std::uint32_t clip(std::uint64_t value) {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(value, any_number));
+}
+
+std::unexpected<Error> cannot(int code, const AttributeTarget& target, std::string_view why) {
+    return fail(code, fmt::format("{}: {}", target.store.description(), why));
+}
+
+// Rows that show a constant: what LIO has as a switch and this engine always does one way.
+template <std::uint32_t Value>
+std::uint32_t always(Source) {
+    return Value;
+}
+
+// The only value that there is; another is ENOSYS, as with LIO.
+template <std::uint32_t Value>
+Result<void> only(Target target, std::uint32_t value) {
+    if (value == Value)
+        return {};
+    return cannot(ENOSYS, target, fmt::format("this cannot be other than {}", Value));
+}
+
+template <auto Member>
+std::uint32_t get_setting(Source from) {
+    return static_cast<std::uint32_t>(from.state.settings.*Member);
+}
+template <auto Member>
+Result<void> set_setting(Target target, std::uint32_t value) {
+    using Type = std::remove_cvref_t<decltype(target.state.settings.*Member)>;
+    target.state.settings.*Member = static_cast<Type>(value);
+    return {};
+}
+
+template <auto Member>
+std::uint32_t get_thin(Source from) {
+    return clip(from.state.provisioning.*Member);
+}
+template <auto Member>
+Result<void> set_thin(Target target, std::uint32_t value) {
+    target.state.provisioning.*Member = value;
+    return {};
+}
+
+// ---- Identity ----
+
+Result<void> set_model_alias(Target target, std::uint32_t value) {
+    target.state.settings.model_alias = value != 0;
+    target.state.identification.product =
+        value != 0 ? target.unit_name.substr(0, 16) : target.store.identification().product;
+    return {};
+}
+
+// ---- The cache ----
+
+std::uint32_t get_fua_write(Source from) {
+    return from.state.fua_supported ? 1 : 0;
+}
+Result<void> set_fua_write(Target target, std::uint32_t value) {
+    target.state.fua_supported = value != 0;
+    return {};
+}
+
+std::uint32_t get_write_cache(Source from) {
+    return from.state.mode_pages.write_cache_enabled ? 1 : 0;
+}
+Result<void> set_write_cache(Target target, std::uint32_t value) {
+    const bool wanted = value != 0;
+    if (wanted == target.state.mode_pages.write_cache_enabled)
+        return {};
+    if (!target.state.mode_pages.write_cache_changeable)
+        return cannot(EINVAL, target, "its write cache cannot be switched");
+    OLIO_TRY(target.store.set_volatile_cache(wanted));
+    target.state.mode_pages.write_cache_enabled = wanted;
+    target.state.default_mode_pages.write_cache_enabled = wanted;
+    return {};
+}
+
+// ---- The control mode page ----
+
+std::uint32_t get_task_aborted(Source from) {
+    return from.state.mode_pages.task_aborted_status ? 1 : 0;
+}
+Result<void> set_task_aborted(Target target, std::uint32_t value) {
+    target.state.mode_pages.task_aborted_status = value != 0;
+    target.state.default_mode_pages.task_aborted_status = value != 0;
+    return {};
+}
+
+// 0, 1, 2 are UA_INTLCK_CTRL = 00b, 10b, 11b.
+std::uint32_t get_interlock(Source from) {
+    const std::uint32_t control = from.state.mode_pages.unit_attention_interlock;
+    return control == 0 ? 0 : control - 1;
+}
+Result<void> set_interlock(Target target, std::uint32_t value) {
+    const auto control = static_cast<std::uint8_t>(value == 0 ? 0 : value + 1);
+    target.state.mode_pages.unit_attention_interlock = control;
+    target.state.default_mode_pages.unit_attention_interlock = control;
+    return {};
+}
+
+// ---- Commands ----
+
+std::uint32_t get_compare_and_write(Source from) {
+    return from.state.maximum_compare_and_write_blocks != 0 ? 1 : 0;
+}
+Result<void> set_compare_and_write(Target target, std::uint32_t value) {
+    target.state.maximum_compare_and_write_blocks =
+        value != 0 ? limits::compare_and_write_blocks : 0;
+    return {};
+}
+
+// ---- Thin provisioning ----
+
+template <bool scsi::Provisioning::* Member>
+Result<void> set_unmap(Target target, std::uint32_t value) {
+    if (value != 0 && target.capabilities.unmap != Support::native)
+        return cannot(ENOSYS, target, "it cannot give up blocks");
+    target.state.provisioning.*Member = value != 0;
+    return {};
+}
+
+Result<void> set_zeroes_data(Target target, std::uint32_t value) {
+    if (value != 0 && !target.capabilities.unmapped_reads_zeros)
+        return cannot(ENOSYS, target, "blocks that are given up do not read as zeros there");
+    target.state.provisioning.unmapped_reads_zeros = value != 0;
+    return {};
+}
+
+Result<void> set_unmap_descriptors(Target target, std::uint32_t value) {
+    // As many as a command has room for, if it is all the same.
+    target.state.provisioning.maximum_unmap_descriptors =
+        value != 0 ? value : limits::unmap_descriptors;
+    return {};
+}
+
+Result<void> set_alignment(Target target, std::uint32_t value) {
+    const std::uint32_t granularity = target.state.provisioning.granularity_blocks;
+    if (granularity != 0 && value >= granularity)
+        return cannot(EINVAL, target,
+                      fmt::format("an alignment of {} is not below the granularity of {} blocks",
+                                  value, granularity));
+    target.state.provisioning.alignment_blocks = value;
+    return {};
+}
+
+// ---- The medium ----
+
+std::uint32_t get_non_rotating(Source from) {
+    return from.state.geometry.rotation_rate == 1 ? 1 : 0;
+}
+Result<void> set_non_rotating(Target target, std::uint32_t value) {
+    target.state.geometry.rotation_rate = value != 0 ? 1 : 0;
+    return {};
+}
+
+std::uint32_t get_block_bytes(Source from) {
+    return from.state.geometry.block_bytes;
+}
+Result<void> set_block_bytes(Target target, std::uint32_t value) {
+    if (value != target.state.geometry.block_bytes)
+        return cannot(EINVAL, target,
+                      fmt::format("it was opened with blocks of {} bytes; open it with the block "
+                                  "size that you want",
+                                  target.state.geometry.block_bytes));
+    return {};
+}
+
+std::uint32_t get_maximum_transfer(Source from) {
+    return from.state.maximum_transfer_blocks;
+}
+std::uint32_t get_optimal_transfer(Source from) {
+    const std::uint32_t optimal = from.state.geometry.optimal_transfer_blocks;
+    return optimal != 0 ? optimal : from.state.maximum_transfer_blocks;
+}
+Result<void> set_optimal_transfer(Target target, std::uint32_t value) {
+    if (value > target.state.maximum_transfer_blocks)
+        return cannot(EINVAL, target,
+                      fmt::format("more than the {} blocks of hw_max_sectors",
+                                  target.state.maximum_transfer_blocks));
+    target.state.geometry.optimal_transfer_blocks = value;
+    return {};
+}
+
+// ---- Protection information ----
+
+std::uint32_t get_protection_type(Source from) {
+    return from.state.protection.type;
+}
+std::uint32_t get_store_protection(Source from) {
+    return from.capabilities.protection == Support::native ? from.state.protection.type : 0;
+}
+Result<void> set_protection_type(Target target, std::uint32_t value) {
+    if (value != target.state.protection.type)
+        return cannot(ENOSYS, target, "FORMAT UNIT changes the type of protection, nothing else");
+    return {};
+}
+Result<void> set_protection_format(Target target, std::uint32_t value) {
+    if (value != 0)
+        return cannot(ENOSYS, target, "FORMAT UNIT formats protection information");
+    return {};
+}
+
+using Settings = scsi::UnitSettings;
+using Thin = scsi::Provisioning;
+
+constexpr auto inquiry_changed = UnitAttention::inquiry_data_changed;
+constexpr auto mode_changed = UnitAttention::mode_parameters_changed;
+
+constexpr std::array rows{
+    Attribute{"alua_support",
+              boolean,
+              any_time,
+              0,
+              1,
+              "1",
+              "Asymmetric logical unit access (target port groups) is there.",
+              always<1>,
+              only<1>,
+              {}},
+    Attribute{"block_size",
+              number,
+              while_not_exported,
+              512,
+              4096,
+              "512",
+              "Bytes in a logical block: 512, 1024, 2048 or 4096. Chosen when the backing store is "
+              "opened.",
+              get_block_bytes,
+              set_block_bytes,
+              {}},
+    Attribute{"emulate_3pc", boolean, any_time, 0, 1, "1",
+              "Third-party copy: EXTENDED COPY and its relatives exist, INQUIRY says 3PC.",
+              get_setting<&Settings::third_party_copy>, set_setting<&Settings::third_party_copy>,
+              inquiry_changed},
+    Attribute{"emulate_caw", boolean, any_time, 0, 1, "1", "COMPARE AND WRITE exists.",
+              get_compare_and_write, set_compare_and_write, inquiry_changed},
+    Attribute{"emulate_dpo",
+              boolean,
+              ignored,
+              0,
+              1,
+              "1",
+              "DPO is accepted. What is written here is taken and has no effect, as with LIO.",
+              always<1>,
+              nullptr,
+              {}},
+    Attribute{"emulate_fua_read",
+              boolean,
+              ignored,
+              0,
+              1,
+              "1",
+              "FUA of READ is honoured. What is written here is taken and has no effect, as with "
+              "LIO.",
+              always<1>,
+              nullptr,
+              {}},
+    Attribute{"emulate_fua_write", boolean, any_time, 0, 1, "1",
+              "MODE SENSE says DPOFUA: hosts may ask for single durable writes. FUA is honoured "
+              "whether it says so or not.",
+              get_fua_write, set_fua_write, mode_changed},
+    Attribute{"emulate_model_alias", boolean, while_not_exported, 0, 1, "0",
+              "The product identification of INQUIRY is the disk's name instead of the kind of "
+              "backing store.",
+              get_setting<&Settings::model_alias>, set_model_alias, inquiry_changed},
+    Attribute{"emulate_pr",
+              boolean,
+              any_time,
+              0,
+              1,
+              "1",
+              "Reservations exist: PERSISTENT RESERVE IN and OUT, RESERVE and RELEASE.",
+              get_setting<&Settings::reservations>,
+              set_setting<&Settings::reservations>,
+              {}},
+    Attribute{"emulate_rest_reord",
+              boolean,
+              any_time,
+              0,
+              1,
+              "0",
+              "Restricted reordering (QUEUE ALGORITHM MODIFIER 0h): not there, as with LIO.",
+              always<0>,
+              only<0>,
+              {}},
+    Attribute{"emulate_rsoc",
+              boolean,
+              any_time,
+              0,
+              1,
+              "1",
+              "REPORT SUPPORTED OPERATION CODES exists (Linux 6.12).",
+              get_setting<&Settings::operation_code_report>,
+              set_setting<&Settings::operation_code_report>,
+              {}},
+    Attribute{"emulate_tas", boolean, while_not_exported, 0, 1, "1",
+              "TAS of the Control mode page: a command that another nexus aborts ends with TASK "
+              "ABORTED.",
+              get_task_aborted, set_task_aborted, mode_changed},
+    Attribute{"emulate_tpu", boolean, any_time, 0, 1, "0",
+              "UNMAP exists. On by itself where the backing store can give up blocks.",
+              get_thin<&Thin::unmap>, set_unmap<&Thin::unmap>, inquiry_changed},
+    Attribute{
+        "emulate_tpws", boolean, any_time, 0, 1, "0",
+        "WRITE SAME takes UNMAP = 1. On by itself where the backing store can give up blocks.",
+        get_thin<&Thin::write_same_unmap>, set_unmap<&Thin::write_same_unmap>, inquiry_changed},
+    Attribute{"emulate_ua_intlck_ctrl", number, while_not_exported, 0, 2, "0",
+              "UA_INTLCK_CTRL of the Control mode page: 0 a unit attention is cleared when it is "
+              "reported, 1 only REQUEST SENSE clears it, 2 and refusals establish one.",
+              get_interlock, set_interlock, mode_changed},
+    Attribute{"emulate_write_cache", boolean, any_time, 0, 1, "0",
+              "WCE of the Caching mode page. It says what the backing store does: switching it "
+              "switches the store.",
+              get_write_cache, set_write_cache, mode_changed},
+    Attribute{"enforce_pr_isids",
+              boolean,
+              any_time,
+              0,
+              1,
+              "1",
+              "Registrations belong to an initiator port with its iSCSI session identifier.",
+              get_setting<&Settings::enforce_session_identifiers>,
+              set_setting<&Settings::enforce_session_identifiers>,
+              {}},
+    Attribute{"force_pr_aptpl",
+              boolean,
+              while_not_exported,
+              0,
+              1,
+              "0",
+              "Every persistent reservation outlives a loss of power, as if APTPL had been asked "
+              "for.",
+              get_setting<&Settings::force_aptpl>,
+              set_setting<&Settings::force_aptpl>,
+              {}},
+    Attribute{"hw_block_size",
+              number,
+              read_only,
+              0,
+              any_number,
+              "",
+              "Bytes in a block of the backing store.",
+              get_block_bytes,
+              nullptr,
+              {}},
+    Attribute{"hw_max_sectors",
+              number,
+              read_only,
+              0,
+              any_number,
+              "",
+              "Most blocks that one command moves.",
+              get_maximum_transfer,
+              nullptr,
+              {}},
+    Attribute{"hw_pi_prot_type",
+              number,
+              read_only,
+              0,
+              3,
+              "0",
+              "Type of protection information that the backing store itself keeps.",
+              get_store_protection,
+              nullptr,
+              {}},
+    Attribute{"hw_queue_depth",
+              number,
+              read_only,
+              0,
+              any_number,
+              "",
+              "Most commands of one nexus at a time.",
+              always<limits::commands_per_nexus>,
+              nullptr,
+              {}},
+    Attribute{"is_nonrot", boolean, any_time, 0, 1, "",
+              "The medium does not rotate (MEDIUM ROTATION RATE 1).", get_non_rotating,
+              set_non_rotating, inquiry_changed},
+    Attribute{"max_unmap_block_desc_count", number, any_time, 0, limits::unmap_descriptors, "",
+              "Most descriptors of one UNMAP; 0: as many as there can be.",
+              get_thin<&Thin::maximum_unmap_descriptors>, set_unmap_descriptors, inquiry_changed},
+    Attribute{"max_unmap_lba_count", number, any_time, 0, any_number, "",
+              "Most blocks of one UNMAP; 0: no limit.", get_thin<&Thin::maximum_unmap_blocks>,
+              set_thin<&Thin::maximum_unmap_blocks>, inquiry_changed},
+    Attribute{"max_write_same_len", number, any_time, 0, any_number, "",
+              "Most blocks of one WRITE SAME; 0: no limit.",
+              get_thin<&Thin::maximum_write_same_blocks>,
+              set_thin<&Thin::maximum_write_same_blocks>, inquiry_changed},
+    Attribute{"optimal_sectors", number, while_not_exported, 0, any_number, "",
+              "Blocks that are best moved by one command, at most hw_max_sectors.",
+              get_optimal_transfer, set_optimal_transfer, inquiry_changed},
+    Attribute{"pgr_support",
+              boolean,
+              any_time,
+              0,
+              1,
+              "1",
+              "Persistent reservations are there.",
+              always<1>,
+              only<1>,
+              {}},
+    Attribute{"pi_prot_format",
+              boolean,
+              while_not_exported,
+              0,
+              1,
+              "0",
+              "Formats protection information. Shows 0, as with LIO.",
+              always<0>,
+              set_protection_format,
+              {}},
+    Attribute{"pi_prot_type", number, while_not_exported, 0, 3, "0",
+              "Type of protection information of the medium.", get_protection_type,
+              set_protection_type, inquiry_changed},
+    Attribute{"pi_prot_verify",
+              boolean,
+              while_not_exported,
+              0,
+              1,
+              "0",
+              "Protection information is checked on its way to the host and to the medium.",
+              get_setting<&Settings::verify_protection>,
+              set_setting<&Settings::verify_protection>,
+              {}},
+    Attribute{"queue_depth",
+              number,
+              while_not_exported,
+              1,
+              limits::commands_per_nexus,
+              "",
+              "Commands that the logical unit is said to take at a time. Nexuses have limits of "
+              "their own; this one is shown only, as with LIO.",
+              get_setting<&Settings::queue_depth>,
+              set_setting<&Settings::queue_depth>,
+              {}},
+    Attribute{"submit_type",
+              number,
+              any_time,
+              0,
+              2,
+              "0",
+              "How commands reach the backing store (Linux 6.12: 0 as the fabric likes, 1 at once, "
+              "2 by a work queue). Kept; here they always go at once.",
+              get_setting<&Settings::submit_type>,
+              set_setting<&Settings::submit_type>,
+              {}},
+    Attribute{"unmap_granularity", number, any_time, 0, any_number, "",
+              "Blocks in which UNMAP gives up space best.", get_thin<&Thin::granularity_blocks>,
+              set_thin<&Thin::granularity_blocks>, inquiry_changed},
+    Attribute{"unmap_granularity_alignment", number, any_time, 0, any_number, "",
+              "The first block with which such a unit begins.", get_thin<&Thin::alignment_blocks>,
+              set_alignment, inquiry_changed},
+    Attribute{"unmap_zeroes_data", boolean, while_not_exported, 0, 1, "",
+              "Blocks that were given up read as zeros (LBPRZ).",
+              get_thin<&Thin::unmapped_reads_zeros>, set_zeroes_data, inquiry_changed},
+};
+
+constexpr bool rows_are_sound() {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const bool settable = rows[i].access == any_time || rows[i].access == while_not_exported;
+        if (rows[i].get == nullptr || rows[i].help.empty() ||
+            settable != (rows[i].set != nullptr) || (i != 0 && rows[i - 1].name >= rows[i].name))
+            return false;
+    }
+    return true;
+}
+static_assert(rows_are_sound(), "rows are sorted, and what can be set has a setter");
+
+// The kernel's kstrtobool().
+std::optional<std::uint32_t> parse_boolean(std::string_view text) {
+    const auto at = [&](std::size_t i) { return i < text.size() ? text[i] : '\0'; };
+    switch (at(0)) {
+        case 'y':
+        case 'Y':
+        case 't':
+        case 'T':
+        case '1':
+            return 1;
+        case 'n':
+        case 'N':
+        case 'f':
+        case 'F':
+        case '0':
+            return 0;
+        case 'o':
+        case 'O':
+            if (at(1) == 'n' || at(1) == 'N')
+                return 1;
+            if (at(1) == 'f' || at(1) == 'F')
+                return 0;
+            break;
+        default:
+            break;
+    }
+    return std::nullopt;
+}
+
+Result<std::uint32_t> parse_number(const Attribute& attribute, std::string_view text) {
+    std::string_view digits = text;
+    if (digits.ends_with('\n'))
+        digits.remove_suffix(1);
+    if (digits.starts_with('+'))
+        digits.remove_prefix(1);
+    int base = 10;
+    if (digits.starts_with("0x") || digits.starts_with("0X")) {
+        base = 16;
+        digits.remove_prefix(2);
+    } else if (digits.size() > 1 && digits.starts_with('0')) {
+        base = 8;
+        digits.remove_prefix(1);
+    }
+    std::uint32_t value = 0;
+    const char* const end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, value, base);
+    if (error == std::errc::result_out_of_range && stop == end)
+        return fail(ERANGE, fmt::format("{}: {} has more than 32 bits", attribute.name, digits));
+    if (error != std::errc() || stop != end)
+        return fail(EINVAL, fmt::format("{}: '{}' is not a number", attribute.name, text));
+    return value;
+}
+
+}  // namespace
+
+std::span<const Attribute> attributes() noexcept {
+    return rows;
+}
+
+Result<const Attribute*> find_attribute(std::string_view name) {
+    const auto row = std::ranges::lower_bound(rows, name, {}, &Attribute::name);
+    if (row == rows.end() || row->name != name)
+        return fail(ENOENT,
+                    fmt::format("there is no attribute '{}'; 'olio attributes' lists them", name));
+    return &*row;
+}
+
+Result<std::uint32_t> parse_attribute_value(const Attribute& attribute, std::string_view text) {
+    if (attribute.type == number)
+        return parse_number(attribute, text);
+    const auto value = parse_boolean(text);
+    if (!value)
+        return fail(EINVAL, fmt::format("{}: '{}' is neither 1 nor 0", attribute.name, text));
+    return *value;
+}
+
+Result<void> set_attribute(AttributeTarget& target, const Attribute& attribute,
+                           std::string_view text, bool exported) {
+    if (attribute.access == ignored)
+        return {};
+    if (attribute.access == read_only)
+        return fail(EACCES, fmt::format("{} can only be read", attribute.name));
+    const auto value = parse_attribute_value(attribute, text);
+    if (!value)
+        return std::unexpected(value.error());
+    if (*value < attribute.minimum || *value > attribute.maximum)
+        return fail(EINVAL, fmt::format("{}: {} is not within {} and {}", attribute.name, *value,
+                                        attribute.minimum, attribute.maximum));
+    if (exported && attribute.access == while_not_exported)
+        return fail(EINVAL, fmt::format("{} cannot change while the disk is exported; give it "
+                                        "before (--attribute, or attribute.{}={} of the disk)",
+                                        attribute.name, attribute.name, *value));
+    if (const auto set = attribute.set(target, *value); !set)
+        return fail(set.error().code,
+                    fmt::format("{} = {}: {}", attribute.name, *value, set.error().message));
+    return {};
+}
+
+}  // namespace olio::target
