@@ -191,6 +191,36 @@ class Verbs(InFolder):
             self.assertEqual(served.process.wait(WAIT), 0)
             self.refused(OLIO, "status", *control, status=3, says="no daemon answers")
 
+    def test_attributes_are_shown_and_set(self):
+        with Served(self.work, "--ram", "1M,emulate_caw=0", "--ram", "1M", "--attribute",
+                    "emulate_tas=0", "--attribute", "emulate_caw=1") as served:
+            served.serving()
+            control = ["--control", served.control]
+
+            def value(lun, name):
+                found = run(OLIO, "attributes", lun, "--json", *control).stdout
+                return {row["name"]: row["value"] for row in json.loads(found)}[name]
+
+            self.assertEqual([value("0", "emulate_caw"), value("1", "emulate_caw")], [0, 1])
+            self.assertEqual([value("0", "emulate_tas"), value("1", "emulate_tas")], [0, 0])
+            self.assertIn("block_size", run(OLIO, "attributes", "0", *control).stdout)
+            done = run(OLIO, "attributes", "0", "emulate_caw=1", "max_write_same_len=0x10", *control)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("max_write_same_len is 16 now", done.stdout)
+            self.assertEqual(value("0", "emulate_caw"), 1)
+            self.refused(OLIO, "attributes", "0", "emulate_tas=1", *control, status=1,
+                         says="cannot change while the disk is exported")
+            self.refused(OLIO, "attributes", "0", "emulate_cow=1", *control, status=1,
+                         says="no attribute 'emulate_cow'")
+            self.refused(OLIO, "attributes", "0", "emulate_caw", *control, status=2,
+                         says="NAME=VALUE")
+
+    def test_an_attribute_that_a_disk_cannot_have_is_refused(self):
+        self.refused(OLIO, "serve", "--ram", "1M,queue_depth=0", "--listen", "127.0.0.1:0",
+                     "--control", self.work / "c", status=1, says="not within 1 and")
+        self.refused(OLIO, "serve", "--ram", "1M", "--attribute", "emulate_cow=1", "--listen",
+                     "127.0.0.1:0", "--control", self.work / "c", status=2, says="no attribute")
+
     def test_resize_grows_and_shrinks_only_when_told(self):
         with Served(self.work, "disk.img", "--size", "1M") as served:
             served.serving()

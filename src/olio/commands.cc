@@ -158,6 +158,14 @@ void print_counters(const Json& counters) {
     fmt::print("{}", table(rows, {1, 2}));
 }
 
+void print_attributes(const Json& attributes) {
+    std::vector<std::vector<std::string>> rows{{"ATTRIBUTE", "VALUE", "CHANGES", "MEANING"}};
+    for (const Json& attribute : attributes)
+        rows.push_back({text_of(attribute, "name"), number_of(attribute, "value"),
+                        text_of(attribute, "changes"), text_of(attribute, "help")});
+    fmt::print("{}", table(rows, {1}));
+}
+
 void print_methods(const Json& methods) {
     for (const Json& method : methods) {
         fmt::print("{}\n    {}\n", text_of(method, "name"), text_of(method, "help"));
@@ -203,6 +211,33 @@ ExitStatus show_luns(const Asking& asking) {
 
 ExitStatus show_counters(const Asking& asking, std::uint64_t lun) {
     return ask(asking, "counters", {{"lun", lun}}, print_counters);
+}
+
+ExitStatus show_or_set_attributes(const Asking& asking, std::uint64_t lun,
+                                  const std::vector<std::string>& changes) {
+    if (changes.empty())
+        return ask(asking, "attributes", {{"lun", lun}}, print_attributes);
+    for (const std::string& change : changes) {
+        const std::size_t equals = change.find('=');
+        if (equals == std::string::npos) {
+            fmt::print(stderr, "olio: '{}' sets nothing; write NAME=VALUE\n", change);
+            return ExitStatus::usage;
+        }
+    }
+    for (const std::string& change : changes) {
+        const std::size_t equals = change.find('=');
+        const ExitStatus status = ask(asking, "set_attribute",
+                                      {{"lun", lun},
+                                       {"name", change.substr(0, equals)},
+                                       {"value", change.substr(equals + 1)}},
+                                      [](const Json& attribute) {
+                                          fmt::print("{} is {} now\n", text_of(attribute, "name"),
+                                                     number_of(attribute, "value"));
+                                      });
+        if (status != ExitStatus::success)
+            return status;
+    }
+    return ExitStatus::success;
 }
 
 ExitStatus resize_lun(const Asking& asking, std::uint64_t lun, const std::string& size,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "olio/exit_status.h"
 
@@ -19,6 +20,9 @@ struct Asking {
 [[nodiscard]] ExitStatus show_sessions(const Asking& asking);
 [[nodiscard]] ExitStatus show_luns(const Asking& asking);
 [[nodiscard]] ExitStatus show_counters(const Asking& asking, std::uint64_t lun);
+// Sets what is given, each NAME=VALUE, and prints it; without any, prints all of them.
+[[nodiscard]] ExitStatus show_or_set_attributes(const Asking& asking, std::uint64_t lun,
+                                                const std::vector<std::string>& changes);
 [[nodiscard]] ExitStatus resize_lun(const Asking& asking, std::uint64_t lun,
                                     const std::string& size, bool shrink);
 [[nodiscard]] ExitStatus rescan(const Asking& asking, std::optional<std::uint64_t> lun);

@@ -60,6 +60,12 @@ void describe_disks(CLI::App& app, ServeWords& words) {
                  "A write is on stable storage when it is answered (WCE=0)")
         ->group(group);
     app.add_flag("--read-only", words.options.read_only, "Hosts cannot write")->group(group);
+    add_list(
+        app, "--attribute", words.options.attributes,
+        "A SCSI attribute, as LIO names them, of every disk: emulate_caw=0; repeat it for more. "
+        "'olio attributes LUN' lists them")
+        ->type_name("NAME=VALUE")
+        ->group(group);
 }
 
 void describe_access(CLI::App& app, ServeOptions& options) {
@@ -186,6 +192,18 @@ void add_counters(CLI::App& app, Run& run) {
     verb->final_callback([=, &run] { run = [=] { return show_counters(*asking, *lun); }; });
 }
 
+void add_attributes(CLI::App& app, Run& run) {
+    const auto asking = std::make_shared<Asking>();
+    const auto lun = std::make_shared<std::uint64_t>();
+    const auto changes = std::make_shared<std::vector<std::string>>();
+    CLI::App* verb = add_verb(app, "attributes",
+                              "The SCSI attributes of a disk (LIO's attrib/); or set some", asking);
+    add_lun(*verb, lun)->required();
+    verb->add_option("NAME=VALUE", *changes, "Attributes to set");
+    verb->final_callback(
+        [=, &run] { run = [=] { return show_or_set_attributes(*asking, *lun, *changes); }; });
+}
+
 void add_resize(CLI::App& app, Run& run) {
     const auto asking = std::make_shared<Asking>();
     const auto lun = std::make_shared<std::uint64_t>();
@@ -255,6 +273,7 @@ int run_command_line(int argc, const char* const* argv) {
     add_plain_verb(app, "sessions", "Every host that is logged in", run, show_sessions);
     add_plain_verb(app, "luns", "Every disk, with its size and traffic", run, show_luns);
     add_counters(app, run);
+    add_attributes(app, run);
     add_resize(app, run);
     add_rescan(app, run);
     add_shutdown(app, run);

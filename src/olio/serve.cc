@@ -181,6 +181,8 @@ std::vector<std::string> daemon_arguments(const ServeOptions& options,
     for (const std::string& disk : options.disks)
         add("--disk", disk);
     add("--disk-defaults", disk_defaults(options));
+    for (const std::string& attribute : options.attributes)
+        add("--attribute", attribute);
     for (const std::string& address : options.listen)
         add("--listen", address);
     add("--chap-file", options.chap_file);

@@ -17,6 +17,7 @@ struct ServeOptions {
     bool direct = false;
     bool write_through = false;
     bool read_only = false;
+    std::vector<std::string> attributes;  // NAME=VALUE, for every disk
     std::vector<std::string> listen;
     std::string chap;
     std::string chap_file;

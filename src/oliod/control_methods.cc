@@ -12,6 +12,7 @@
 #include "base/size_text.h"
 #include "config/json_rpc.h"
 #include "fabric/iscsi/iscsi_target.h"
+#include "oliod/attribute_methods.h"
 #include "oliod/daemon.h"
 #include "reactor/reactor.h"
 #include "scsi/logical_unit_state.h"
@@ -356,6 +357,7 @@ std::unique_ptr<config::MethodTable> make_control_methods(Daemon& daemon) {
              shutdown(daemon, parameters, std::move(answer));
          }},
     };
+    add_attribute_methods(daemon, methods);
     return std::make_unique<config::MethodTable>(std::move(methods));
 }
 

@@ -140,7 +140,8 @@ void Daemon::open_next_disk() {
     target::LogicalUnitOptions unit{.name = disk_name(disk),
                                     .identification = std::nullopt,
                                     .write_protected = disk.spec.read_only,
-                                    .home_shard = disk.lun % reactor_->size()};
+                                    .home_shard = disk.lun % reactor_->size(),
+                                    .attributes = disk.spec.attributes};
     disks_.push_back(std::move(disk));
     engine_->add_logical_unit(
         std::move(unit), std::move(*store),

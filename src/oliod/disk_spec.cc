@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/size_text.h"
+#include "target/attributes.h"
 
 namespace olio::oliod {
 namespace {
@@ -100,15 +101,38 @@ std::vector<Field> split(std::string_view text, bool is_default) {
     return fields;
 }
 
+// An attribute by its name. Whether it can have the value, its row says when the disk is made.
+Result<void> apply_attribute(DiskSpec& spec, std::string_view disk, const Field& field) {
+    const std::string_view text = field.text;
+    const std::size_t equals = text.find('=');
+    const std::string name(text.substr(0, equals));
+    if (equals == std::string_view::npos)
+        return fail(EINVAL,
+                    fmt::format("disk '{}': attribute '{}' takes a value: {}=1", disk, name, name));
+    if (std::ranges::any_of(spec.attributes,
+                            [&](const auto& each) { return each.first == name; })) {
+        if (field.is_default)
+            return {};
+        return fail(EINVAL, fmt::format("disk '{}': attribute '{}' is given twice", disk, name));
+    }
+    spec.attributes.emplace_back(name, text.substr(equals + 1));
+    return {};
+}
+
 Result<void> apply(DiskSpec& spec, std::string_view disk, std::span<const Field> options) {
     std::array<bool, option_rows.size()> given{};
     for (const Field& field : options) {
         const std::string_view text = field.text;
         const std::size_t equals = text.find('=');
         const std::string_view name = text.substr(0, equals);
+        if (target::find_attribute(name)) {
+            OLIO_TRY(apply_attribute(spec, disk, field));
+            continue;
+        }
         const auto row = std::ranges::find(option_rows, name, &OptionRow::name);
         if (row == option_rows.end())
-            return fail(EINVAL, fmt::format("disk '{}': there is no option '{}'; there are {}. (A "
+            return fail(EINVAL, fmt::format("disk '{}': there is no option '{}'; there are {}, and "
+                                            "the attributes by their names. (A "
                                             "comma in a path is written twice.)",
                                             disk, name, option_names()));
         const bool has_value = equals != std::string_view::npos;

@@ -65,6 +65,19 @@ TEST(DiskSpec, says_what_is_wrong) {
     EXPECT_THAT(fault("ram:1G,size=2G"), HasSubstr("write ram:SIZE"));
 }
 
+TEST(DiskSpec, takes_attributes_by_their_names) {
+    using Attributes = std::vector<std::pair<std::string, std::string>>;
+    const auto spec = parse_disk_spec("ram:1M,emulate_caw=0,max_write_same_len=0x100",
+                                      "emulate_tas=0,emulate_caw=1", "/here");
+    ASSERT_TRUE(spec) << spec.error().message;
+    EXPECT_EQ(
+        spec->attributes,
+        (Attributes{{"emulate_caw", "0"}, {"max_write_same_len", "0x100"}, {"emulate_tas", "0"}}));
+    EXPECT_THAT(fault("a,emulate_caw"), HasSubstr("takes a value: emulate_caw=1"));
+    EXPECT_THAT(fault("a,emulate_caw=0,emulate_caw=0"), HasSubstr("given twice"));
+    EXPECT_THAT(fault("a,emulate_cow=0"), HasSubstr("there is no option 'emulate_cow'"));
+}
+
 TEST(DiskSpec, sizes_are_whole_blocks) {
     EXPECT_THAT(fault("a,size=1000"), HasSubstr("not a whole number of blocks of 512"));
     EXPECT_THAT(fault("ram:512,block-size=4096"), HasSubstr("blocks of 4096"));

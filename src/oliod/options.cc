@@ -18,6 +18,7 @@
 #include "base/runtime_paths.h"
 #include "olio/help_format.h"
 #include "oliod/process.h"
+#include "target/attributes.h"
 
 namespace olio::oliod {
 namespace {
@@ -28,6 +29,7 @@ constexpr const char* default_portal = "127.0.0.1:3260";
 struct Words {
     std::vector<std::string> disks;
     std::string disk_defaults;
+    std::vector<std::string> attributes;
     std::vector<std::string> listen;
     std::string target_name;
     std::string chap;
@@ -77,6 +79,11 @@ void describe_disks(CLI::App& app, Words& words) {
     app.add_option("--disk-defaults", words.disk_defaults,
                    "Options for every disk that does not say otherwise")
         ->type_name("OPTION,...")
+        ->group("Disks");
+    add_list(app, "--attribute", words.attributes,
+             "An attribute of every disk that does not say otherwise; repeat it for more. 'olio "
+             "attributes LUN' lists them")
+        ->type_name("NAME=VALUE")
         ->group("Disks");
 }
 
@@ -216,8 +223,16 @@ Result<Options> understand(const Words& words) {
     Options options;
     std::error_code no_folder;
     const std::string folder = std::filesystem::current_path(no_folder).string();
+    std::string defaults = words.disk_defaults;
+    for (const std::string& attribute : words.attributes) {
+        const std::string name = attribute.substr(0, attribute.find('='));
+        if (const auto known = target::find_attribute(name); !known)
+            return fail(EINVAL,
+                        fmt::format("--attribute {}: {}", attribute, known.error().message));
+        defaults += (defaults.empty() ? "" : ",") + attribute;
+    }
     for (const std::string& text : words.disks) {
-        auto disk = parse_disk_spec(text, words.disk_defaults, folder);
+        auto disk = parse_disk_spec(text, defaults, folder);
         if (!disk)
             return std::unexpected(disk.error());
         options.disks.push_back(std::move(*disk));

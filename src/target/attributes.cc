@@ -580,7 +580,7 @@ Result<void> set_attribute(AttributeTarget& target, const Attribute& attribute,
                                         attribute.minimum, attribute.maximum));
     if (exported && attribute.access == while_not_exported)
         return fail(EINVAL, fmt::format("{} cannot change while the disk is exported; give it "
-                                        "before (--attribute, or attribute.{}={} of the disk)",
+                                        "when the disk is made: {}={} among its options",
                                         attribute.name, attribute.name, *value));
     if (const auto set = attribute.set(target, *value); !set)
         return fail(set.error().code,
