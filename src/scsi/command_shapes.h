@@ -19,6 +19,11 @@ constexpr std::uint8_t hex_digit(char digit) {
     throw "a usage mask has digits 0 to 9 and A to F";  // only ever while compiling
 }
 
+inline constexpr std::uint8_t naca_bit = 0x04;
+constexpr std::size_t control_byte_of(std::uint8_t opcode, std::size_t cdb_bytes) {
+    return opcode == variable_length_opcode ? 1 : cdb_bytes - 1;
+}
+
 // A row of its usage mask: hexadecimal bytes with spaces between.
 constexpr CommandRow make_row(std::string_view name, std::string_view usage, CommandRow row) {
     row.name = name;
@@ -29,6 +34,10 @@ constexpr CommandRow make_row(std::string_view name, std::string_view usage, Com
         row.must_be_zero[i] = static_cast<std::uint8_t>(~row.usage[i]);
     }
     row.opcode = row.usage[0];
+    // NACA of the CONTROL byte, which every command has (SAM-5 5.2).
+    const std::size_t control = control_byte_of(row.opcode, row.cdb_bytes);
+    row.usage[control] |= naca_bit;
+    row.must_be_zero[control] &= static_cast<std::uint8_t>(~naca_bit);
     row.must_be_zero[0] = 0;
     constexpr std::uint8_t group_number_mask = 0x3F;
     if (row.group_number_byte != 0)

@@ -39,12 +39,11 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
     return lengths[opcode >> 5];
 }
 
-// By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5, with these
-// bits zero because the logical unit has not what they ask for: CONTROL (NACA: no ACA, SAM-5 5.2),
-// RDPROTECT and the like (no protection information), GROUP NUMBER (ignored), DLD (no command
-// duration limits), RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), POWER
-// CONDITION, LOEJ (not removable), and all that is obsolete save LOGICAL BLOCK ADDRESS and PMI of
-// READ CAPACITY, which SBC-2 hosts set.
+// By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5; make_row()
+// adds NACA. These bits are zero because the logical unit has not what they ask for: RDPROTECT and
+// the like (no protection information), GROUP NUMBER (ignored), DLD (no command duration limits),
+// RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), POWER CONDITION, LOEJ (not removable), and all
+// that is obsolete save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {
     std::array<CommandRow, rows::primary.size() + rows::block.size()> all{};
     std::ranges::copy(rows::block, std::ranges::copy(rows::primary, all.begin()).out);
@@ -156,6 +155,16 @@ std::int16_t service_action_of(Bytes cdb) noexcept {
     if (cdb[0] == variable_length_opcode)
         return cdb.size() < 10 ? std::int16_t{0} : load_be<std::int16_t>(cdb.data() + 8);
     return static_cast<std::int16_t>(cdb[1] & service_action_mask);
+}
+
+bool naca(Bytes cdb) noexcept {
+    if (cdb.empty())
+        return false;
+    const std::size_t bytes =
+        cdb[0] == rows::variable_length_opcode ? cdb.size() : length_of_group(cdb[0]);
+    if (bytes < 6 || cdb.size() < bytes)
+        return false;
+    return (cdb[rows::control_byte_of(cdb[0], bytes)] & rows::naca_bit) != 0;
 }
 
 bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {

@@ -163,6 +163,10 @@ struct CommandRow {
 // byte 1, or bytes 8 and 9 of a variable length CDB (SPC-5 4.2.2).
 [[nodiscard]] std::int16_t service_action_of(Bytes cdb) noexcept;
 
+// NACA of the CONTROL byte (SAM-5 5.2); false where the CDB is too short to have it, or its opcode
+// says nothing of its length.
+[[nodiscard]] bool naca(Bytes cdb) noexcept;
+
 // Whether the logical unit has the command. Dispatch and REPORT SUPPORTED OPERATION CODES both ask
 // this.
 [[nodiscard]] bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept;

@@ -44,9 +44,10 @@ struct Request;
 [[nodiscard]] std::expected<void, SenseData> report_supported_operation_codes(
     const Request& request, Builder& into);
 
-// SPC-5 6.37, bytes 0 and 1 of the parameter data: the functions of RFC 7143 11.5.1 save CLEAR ACA.
+// SPC-5 6.37, bytes 0 and 1 of the parameter data: the functions of RFC 7143 11.5.1.
 inline constexpr std::uint8_t task_management_functions_byte_0 = 0x80 |  // ABORT TASK
                                                                  0x40 |  // ABORT TASK SET
+                                                                 0x20 |  // CLEAR ACA
                                                                  0x10 |  // CLEAR TASK SET
                                                                  0x08 |  // LOGICAL UNIT RESET
                                                                  0x02;   // TARGET RESET

@@ -63,7 +63,7 @@ void put_standard_data(const Request& request, Builder& into) {
     into.u8(peripheral_byte(request));
     into.u8(0x00);  // RMB = 0
     into.u8(0x06);  // VERSION: SPC-4; what SPC-5 and SBC-4 add is claimed by the descriptors
-    into.u8(0x12);  // HISUP, RESPONSE DATA FORMAT 2; NORMACA = 0
+    into.u8(0x32);  // NORMACA, HISUP, RESPONSE DATA FORMAT 2
     into.u8(0x00);  // ADDITIONAL LENGTH, below
     into.u8(static_cast<std::uint8_t>(access_change << 4 | (protection ? 0x01 : 0x00)));
     into.u8(0x00);

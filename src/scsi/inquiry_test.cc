@@ -10,7 +10,7 @@ using testing::Asked;
 // SPC-5 table 142, byte by byte.
 TEST(Inquiry, StandardData) {
     EXPECT_EQ(Asked().asked("12 00 00 01 00 00"),
-              "00 00 06 12 5b 00 00 02 "                                            // SPC-4, CMDQUE
+              "00 00 06 32 5b 00 00 02 "                                            // SPC-4, CMDQUE
               "4f 4c 49 4f 20 20 20 20 "                                            // vendor
               "64 69 73 6b 20 20 20 20 20 20 20 20 20 20 20 20 "                    // product
               "30 30 30 31 "                                                        // revision
@@ -24,11 +24,11 @@ TEST(Inquiry, AccessChangeAndProtectionShowInByte5) {
     ASSERT_TRUE(put_group(unit.state.access, {.id = 0, .name = "default_tg_pt_gp"}));
     ASSERT_TRUE(put_port(unit.state.access, unit.port.relative_port, 0));
     unit.state.protection.type = 1;
-    EXPECT_EQ(unit.asked("12 00 00 00 08 00"), "00 00 06 12 5b 31 00 02");
+    EXPECT_EQ(unit.asked("12 00 00 00 08 00"), "00 00 06 32 5b 31 00 02");
 }
 
 TEST(Inquiry, IsCutAtTheAllocationLengthWithoutChangingAnyLength) {
-    EXPECT_EQ(Asked().asked("12 00 00 00 05 00"), "00 00 06 12 5b");
+    EXPECT_EQ(Asked().asked("12 00 00 00 05 00"), "00 00 06 32 5b");
     EXPECT_EQ(Asked().asked("12 00 00 00 00 00"), "");
     EXPECT_EQ(Asked().asked("12 01 83 00 04 00"), "00 83 00 88");
 }
@@ -41,7 +41,7 @@ TEST(Inquiry, APageCodeNeedsEvpd) {
 
 TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
     const std::string data = Asked().asked("12 00 00 00 60 00", false);
-    EXPECT_EQ(data.substr(0, 14), "7f 00 06 12 5b");
+    EXPECT_EQ(data.substr(0, 14), "7f 00 06 32 5b");
     EXPECT_EQ(data.substr(3 * 58, 26), "00 a0 05 c0 04 60 09 60 00");  // no SBC
     EXPECT_EQ(Asked().asked("12 01 00 00 60 00", false), "7f 00 00 01 00");
     EXPECT_EQ(Asked().asked("12 01 83 00 60 00", false), "5/24/00 cdb 2");

@@ -95,6 +95,8 @@ constexpr std::array fields{
     field<&ModePages::descriptor_sense>("D_SENSE", {0x0A, 0, 2, 2, 1}, always),
     field<&ModePages::queue_algorithm_modifier>("QUEUE ALGORITHM MODIFIER", {0x0A, 0, 3, 7, 4},
                                                 never),
+    field<&ModePages::queue_error_management>("QERR", {0x0A, 0, 3, 2, 2}, always,
+                                              1U << 0 | 1U << 1 | 1U << 3),
     field<&ModePages::unit_attention_interlock>("UA_INTLCK_CTRL", {0x0A, 0, 4, 5, 2}, always,
                                                 1U << 0 | 1U << 2 | 1U << 3),
     field<&ModePages::software_write_protect>("SWP", {0x0A, 0, 4, 3, 1}, always),

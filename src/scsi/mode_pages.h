@@ -25,6 +25,7 @@ struct ModePages {
     bool software_write_protect = false;  // control page SWP
     std::uint8_t task_set_type = 1;       // TST = 001b: a task set per I_T nexus
     std::uint8_t queue_algorithm_modifier = 1;  // 1: unrestricted reordering allowed
+    std::uint8_t queue_error_management = 0;    // QERR: 00b, 01b, 11b
     std::uint8_t unit_attention_interlock = 0;  // UA_INTLCK_CTRL: 00b, 10b, 11b
     bool timestamp_precedence = true;           // control extension page SCSIP
     bool exceptions_disabled = false;           // informational exceptions page DEXCPT

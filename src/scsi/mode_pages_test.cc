@@ -86,7 +86,7 @@ TEST(ModeSense, ChangeableValuesAreMasks) {
     Asked unit;
     EXPECT_EQ(unit.asked("1a 08 48 00 ff 00"),
               "17 00 10 00 08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
-    EXPECT_EQ(unit.asked("1a 08 4a 00 ff 00"), "0f 00 10 00 0a 0a 04 00 38 40 00 00 00 00 00 00");
+    EXPECT_EQ(unit.asked("1a 08 4a 00 ff 00"), "0f 00 10 00 0a 0a 04 06 38 40 00 00 00 00 00 00");
     unit.state.mode_pages.write_cache_changeable = false;
     EXPECT_EQ(unit.asked("1a 08 48 00 07 00"), "17 00 10 00 08 12 00");
 }
@@ -223,10 +223,13 @@ TEST(ModeSelect, EachBitOfEachPageChangesOnlyInsideTheMask) {
                 std::vector<std::uint8_t> changed = *list;
                 changed[byte] ^= static_cast<std::uint8_t>(1U << bit);
                 const bool method = (*list)[page] == 0x1C && byte == page + 3 && bit < 4;
-                const bool interlock = (*list)[page] == 0x0A && byte == page + 4 && bit == 4;
+                // QERR 10b and UA_INTLCK_CTRL 01b are reserved.
+                const bool control_page = (*list)[page] == 0x0A;
+                const bool reserved = (control_page && byte == page + 3 && bit == 2) ||
+                                      (control_page && byte == page + 4 && bit == 4);
                 const std::string expected =
-                    interlock ? "5/26/00 list " + std::to_string(byte) + ".5"
-                    : method  ? "5/26/00 list " + std::to_string(byte) + ".3"
+                    reserved ? "5/26/00 list " + std::to_string(byte) + (bit == 2 ? ".2" : ".5")
+                    : method ? "5/26/00 list " + std::to_string(byte) + ".3"
                     : ((*mask)[byte] >> bit & 1) != 0
                         ? "good"
                         : "5/26/00 list " + std::to_string(byte) + "." + std::to_string(bit);

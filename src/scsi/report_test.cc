@@ -124,9 +124,9 @@ TEST(SupportedOperationCodes, AllOfThem) {
 TEST(SupportedOperationCodes, OneByOperationCode) {
     const Asked unit;
     EXPECT_EQ(unit.asked("a3 0c 01 28 00 00 00 00 00 ff 00 00"),
-              "00 03 00 0a 28 18 ff ff ff ff 00 ff ff 00");
+              "00 03 00 0a 28 18 ff ff ff ff 00 ff ff 04");
     EXPECT_EQ(unit.asked("a3 0c 81 28 00 00 00 00 00 ff 00 00"),
-              "00 83 00 0a 28 18 ff ff ff ff 00 ff ff 00 "
+              "00 83 00 0a 28 18 ff ff ff ff 00 ff ff 04 "
               "00 0a 00 00 00 00 00 00 00 00 00 1e");
     EXPECT_EQ(unit.asked("a3 0c 01 ff 00 00 00 00 00 ff 00 00"), "00 01 00 00");
     EXPECT_EQ(unit.asked("a3 0c 01 9e 00 10 00 00 00 ff 00 00"), "5/24/00 cdb 2.2");
@@ -135,14 +135,14 @@ TEST(SupportedOperationCodes, OneByOperationCode) {
 
 TEST(SupportedOperationCodes, OneByServiceAction) {
     const Asked unit;
-    const std::string capacity = "00 03 00 10 9e 10 ff ff ff ff ff ff ff ff ff ff ff ff 01 00";
+    const std::string capacity = "00 03 00 10 9e 10 ff ff ff ff ff ff ff ff ff ff ff ff 01 04";
     EXPECT_EQ(unit.asked("a3 0c 02 9e 00 10 00 00 00 ff 00 00"), capacity);
     EXPECT_EQ(unit.asked("a3 0c 02 9e 00 11 00 00 00 ff 00 00"), "00 01 00 00");
     EXPECT_EQ(unit.asked("a3 0c 02 9e 01 10 00 00 00 ff 00 00"), "00 01 00 00");
     EXPECT_EQ(unit.asked("a3 0c 02 28 00 00 00 00 00 ff 00 00"), "5/24/00 cdb 2.2");
     EXPECT_EQ(unit.asked("a3 0c 03 9e 00 10 00 00 00 ff 00 00"), capacity);
     EXPECT_EQ(unit.asked("a3 0c 03 9e 00 00 00 00 00 ff 00 00"), "00 01 00 00");
-    EXPECT_EQ(unit.asked("a3 0c 03 00 00 00 00 00 00 ff 00 00"), "00 03 00 06 00 00 00 00 00 00");
+    EXPECT_EQ(unit.asked("a3 0c 03 00 00 00 00 00 00 ff 00 00"), "00 03 00 06 00 00 00 00 00 04");
     EXPECT_EQ(unit.asked("a3 0c 03 00 00 01 00 00 00 ff 00 00"), "00 01 00 00");
 }
 
@@ -177,9 +177,9 @@ TEST(SupportedOperationCodes, AgreeWithDispatch) {
 
 TEST(SupportedTaskManagementFunctions, ShortAndExtended) {
     const Asked unit;
-    EXPECT_EQ(unit.asked("a3 0d 00 00 00 00 00 00 00 ff 00 00"), "da 00 00 00");
+    EXPECT_EQ(unit.asked("a3 0d 00 00 00 00 00 00 00 ff 00 00"), "fa 00 00 00");
     EXPECT_EQ(unit.asked("a3 0d 80 00 00 00 00 00 00 ff 00 00"),
-              "da 00 00 0c 00 00 00 00 00 00 00 00 00 00 00 00");
+              "fa 00 00 0c 00 00 00 00 00 00 00 00 00 00 00 00");
 }
 
 std::string sense_requested(std::string_view text, const SenseData& pending) {

@@ -41,6 +41,7 @@ enum class CommandStage : std::uint8_t {
     completing,         // the fabric sends
     terminating,        // the fabric was asked to stop its transfer
     discarding,         // ended without response
+    blocked,            // done, and its answer waits until the ACA condition is cleared
     count,
 };
 
@@ -96,6 +97,7 @@ class Command : public StoreCompletion {
     friend class ITNexusImpl;
     friend class DeviceServer;
     friend class FenceTable;
+    friend class ITLNexus;
     friend class LogicalUnitView;
     friend class TaskManager;
     friend class TaskSet;
@@ -134,6 +136,7 @@ class Command : public StoreCompletion {
     scsi::ByteCheck check_ = scsi::ByteCheck::medium_only;  // VERIFY
     bool unmap_ = false;                                    // WRITE SAME
     bool data_received_ = false;
+    bool watched_ = false;              // its answer concerns others: aborted, blocked, ACA
     bool store_active_ = false;         // the store has io_
     bool home_active_ = false;          // the home shard works for it
     bool submitting_ = false;           // inside StoreChannel::submit

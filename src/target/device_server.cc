@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "scsi/range.h"
+#include "target/aca.h"
 
 namespace olio::target {
 
@@ -48,6 +49,7 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
     command.phase_ = 0;
     command.fua_ = false;
     command.data_received_ = false;
+    command.watched_ = false;
     command.transfer_bytes_ = 0;
     command.lacking_bytes_ = 0;
     command.buffer_bytes_ = 0;
@@ -65,7 +67,9 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
     ITLNexus* const itl = nexus.find(command.lun);
     command.itl_ = itl;
     command.unit_ = nullptr;
+    bool aca = command.attribute == scsi::TaskAttribute::aca;
     if (itl != nullptr) [[likely]] {
+        aca |= itl->aca;
         LogicalUnitView& view = itl->view();
         command.unit_ = &view;
         ++itl->commands;
@@ -84,6 +88,8 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
         refuse_with_status(command, Status::task_set_full);
         return;
     }
+    if (aca && !Aca::admit(command)) [[unlikely]]
+        return;
     if (!admit(command))
         return;
     if (itl != nullptr) [[likely]]
@@ -122,11 +128,6 @@ bool DeviceServer::admit(Command& command) noexcept {
     // 3. The CDB usage mask.
     if (const auto usage = scsi::check_usage(row, command.cdb); !usage) [[unlikely]] {
         refuse(command, usage.error());
-        return false;
-    }
-    if (command.attribute == scsi::TaskAttribute::aca) [[unlikely]] {
-        // SAM-5 8.6.5: there is no ACA condition that it could belong to.
-        refuse(command, scsi::make_sense(sense::invalid_message_error));
         return false;
     }
     command.decoded_ = scsi::decode(row, command.cdb);
@@ -517,14 +518,15 @@ void DeviceServer::leave_medium(Command& command) noexcept {
 }
 
 void DeviceServer::respond(Command& command) noexcept {
-    if (command.abort_) [[unlikely]] {
-        end_aborted(command);
+    if (command.watched_ && Aca::keeps_back(command)) [[unlikely]]
         return;
-    }
+    send_answer(command);
+}
+
+void DeviceServer::send_answer(Command& command) noexcept {
     command.stage_ = CommandStage::completing;
-    if (command.status != Status::good && command.status != Status::condition_met &&
-        command.unit_ != nullptr && command.row_ != nullptr)
-        ++command.unit_->counters[scsi::row_index(*command.row_)].errors;
+    if (command.status != Status::good && command.status != Status::condition_met) [[unlikely]]
+        Aca::unsuccessful(command);
     leave_medium(command);
     impl(command).services().complete(command);
 }
@@ -616,6 +618,7 @@ void DeviceServer::mark(Marked& marked, Command& command, AbortMode mode, const 
     if (first) {
         command.abort_ = std::make_shared<AbortRecord>();
         command.abort_->mode = mode;
+        command.watched_ = true;
         marked.push_back(command);
         if (command.place_ == Command::Place::dormant)
             command.itl_->tasks.withdraw(command);
@@ -652,6 +655,7 @@ void DeviceServer::abort(Command& command) noexcept {
             return;
         case CommandStage::dormant:
         case CommandStage::fenced:
+        case CommandStage::blocked:
             command.wait_hook_.unlink();
             end_aborted(command);
             return;
@@ -697,6 +701,7 @@ void DeviceServer::end_aborted(Command& command) noexcept {
     command.abort_ = nullptr;
     const bool respond_to_host = record->mode == AbortMode::task_aborted;
     command.stage_ = respond_to_host ? CommandStage::completing : CommandStage::discarding;
+    Aca::forget(command);
     leave_medium(command);
     record->ended = true;
     if (record->fence != 0)

@@ -81,6 +81,7 @@ class DeviceServer {
 
     // The handlers of one subject each: handlers_<subject>.h and .cc. As members they may use what
     // is private here and in Command.
+    struct Aca;
     struct AccessHandlers;
     struct ReservationHandlers;
 
@@ -101,6 +102,7 @@ class DeviceServer {
     static void remember_refusal(Command& command, scsi::Status status) noexcept;
     static Step after_store(Command& command) noexcept;
     static void respond(Command& command) noexcept;
+    static void send_answer(Command& command) noexcept;
     static void encode(Command& command, scsi::Status status, const scsi::SenseData& data) noexcept;
     static void set_residual(Command& command, std::uint64_t moved) noexcept;
     static void leave_medium(Command& command) noexcept;

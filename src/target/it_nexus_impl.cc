@@ -4,6 +4,7 @@
 #include <set>
 
 #include "scsi/unit_attention.h"
+#include "target/aca.h"
 #include "target/device_server.h"
 #include "target/task_manager.h"
 
@@ -182,6 +183,7 @@ void ITNexusImpl::set_lun_map(std::shared_ptr<const LunMap> map) {
         if (itl == nullptr)
             continue;
         itl->retired = true;
+        DeviceServer::Aca::clear(*itl);
         LogicalUnitImpl& unit = itl->view().unit();
         const bool gone = std::ranges::none_of(
             map->entries(), [&](const LunMapEntry& entry) { return entry.unit == &unit; });

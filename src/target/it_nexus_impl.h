@@ -34,6 +34,11 @@ class ITLNexus {
     std::uint32_t commands = 0;  // those that have not been finished
     UnitAttentionQueue attentions;
 
+    // The ACA condition (target/aca.h).
+    bool aca = false;
+    Command* aca_command = nullptr;                          // the one with the ACA attribute
+    IntrusiveList<Command, &Command::wait_hook_> kept_back;  // answers of blocked commands
+
   private:
     ITNexusImpl& nexus_;
     LogicalUnitView& view_;

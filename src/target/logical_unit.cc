@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "scsi/command_table.h"
+#include "target/aca.h"
 #include "target/access_transition.h"
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
@@ -137,6 +138,8 @@ void LogicalUnitView::reset(scsi::NexusId by, const Ticket& ticket) {
         DeviceServer::mark(marked, command, own ? AbortMode::silent : others, ticket, own);
     }
     DeviceServer::abort_marked(marked);
+    for (ITLNexus* itl : itls_)
+        DeviceServer::Aca::clear(*itl);
 }
 
 // --- The unit ---

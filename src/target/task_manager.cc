@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "target/aca.h"
 #include "target/device_server.h"
 
 namespace olio::target {
@@ -61,6 +62,8 @@ void TaskManager::reset_nexus(ITNexusImpl& nexus, TaskManagement& request) {
     for (Command& command : nexus.all_commands())
         DeviceServer::mark(marked, command, AbortMode::silent, ticket, true);
     DeviceServer::abort_marked(marked);
+    for (const auto& itl : nexus.itls())
+        DeviceServer::Aca::clear(*itl);
 }
 
 void TaskManager::reset_units(ITNexusImpl& nexus, std::vector<LogicalUnitImpl*> units,
@@ -91,10 +94,6 @@ void TaskManager::execute(ITNexusImpl& nexus, TaskManagement& request) {
         reset_units(nexus, std::move(units), request);
         return;
     }
-    if (request.function == Function::clear_aca) {
-        answer(nexus, request, Response::function_not_supported);
-        return;
-    }
     ITLNexus* const itl = nexus.find(request.lun);
     if (itl == nullptr) {
         answer(nexus, request, Response::lun_does_not_exist);
@@ -106,6 +105,9 @@ void TaskManager::execute(ITNexusImpl& nexus, TaskManagement& request) {
         case Function::abort_task_set:
         case Function::clear_task_set:
             return abort_task_set(nexus, *itl, request);
+        case Function::clear_aca:  // without a condition there is nothing to do (SAM-5 7.4)
+            DeviceServer::Aca::clear(*itl);
+            return answer(nexus, request, Response::function_complete);
         case Function::logical_unit_reset:
             return reset_units(nexus, {&itl->view().unit()}, request);
         case Function::query_task: {
@@ -120,7 +122,6 @@ void TaskManager::execute(ITNexusImpl& nexus, TaskManagement& request) {
             return answer(nexus, request,
                           itl->attentions.empty() ? Response::function_complete
                                                   : Response::function_succeeded);
-        case Function::clear_aca:
         case Function::i_t_nexus_reset:
         case Function::target_reset:
             break;

@@ -8,8 +8,8 @@ using scsi::TaskAttribute;
 
 bool TaskSet::may_start(const Command& command) const noexcept {
     if (command.attribute == TaskAttribute::ordered)
-        return active_ == 0;
-    return head_of_queue_ == 0 && ordered_ == 0;
+        return active_ == 0 && !blocked_;
+    return (head_of_queue_ | ordered_ | static_cast<std::uint32_t>(blocked_)) == 0;
 }
 
 void TaskSet::enable(Command& command) noexcept {
@@ -22,19 +22,24 @@ void TaskSet::enable(Command& command) noexcept {
     }
 }
 
-void TaskSet::enter(Command& command) noexcept {
-    if (command.row_->ordering == scsi::Ordering::implicit_head_of_queue) {
+bool TaskSet::passes_others(Command& command) noexcept {
+    const bool implicitly = command.row_->ordering == scsi::Ordering::implicit_head_of_queue;
+    if (!implicitly && command.attribute < TaskAttribute::head_of_queue) [[likely]]
+        return false;
+    ++active_;
+    if (implicitly || command.attribute == TaskAttribute::aca) {
         // SAM-5 8.6.3 lets these pass all others; nobody waits for them but an ORDERED command.
-        ++active_;
         command.place_ = Command::Place::unordered;
-        return;
-    }
-    if (command.attribute == TaskAttribute::head_of_queue) {
-        ++active_;
+    } else {
         ++head_of_queue_;
         command.place_ = Command::Place::head_of_queue;
-        return;
     }
+    return true;
+}
+
+void TaskSet::enter(Command& command) noexcept {
+    if (passes_others(command))
+        return;
     if (dormant_.empty() && may_start(command)) [[likely]] {
         enable(command);
         return;
@@ -42,6 +47,13 @@ void TaskSet::enter(Command& command) noexcept {
     command.place_ = Command::Place::dormant;
     ++dormant_count_;
     dormant_.push_back(command);
+}
+
+void TaskSet::postpone(Command& command) noexcept {
+    withdraw(command);
+    command.place_ = Command::Place::dormant;
+    ++dormant_count_;
+    dormant_.push_front(command);
 }
 
 void TaskSet::withdraw(Command& command) noexcept {
@@ -74,10 +86,16 @@ void TaskSet::enable_dormant() noexcept {
     if (pumping_)
         return;  // the loop below looks again after each step
     pumping_ = true;
-    while (!dormant_.empty() && may_start(dormant_.front())) {
-        Command& command = *dormant_.pop_front();
+    while (!dormant_.empty()) {
+        Command& command = dormant_.front();
+        // Those that pass all others are here only if an ACA condition came between.
+        const bool passing = !blocked_ && passes_others(command);
+        if (!passing && !may_start(command))
+            break;
+        dormant_.remove(command);
         --dormant_count_;
-        enable(command);
+        if (!passing)
+            enable(command);
         if (command.stage_ == CommandStage::dormant)
             DeviceServer::advance(command);
     }

@@ -17,6 +17,14 @@ class TaskSet {
     void leave(Command& command) noexcept;
     // It leaves, without enabling anybody yet: several are about to leave.
     void withdraw(Command& command) noexcept;
+    // An ACA condition: nothing starts but the ACA command (SAM-5 8.8).
+    void block() noexcept { blocked_ = true; }
+    void unblock() noexcept {
+        blocked_ = false;
+        pump();
+    }
+    // An enabled command that has not begun becomes dormant again, before all others.
+    void postpone(Command& command) noexcept;
     // Enables what may start now.
     void pump() noexcept {
         if (!dormant_.empty()) [[unlikely]]
@@ -30,6 +38,8 @@ class TaskSet {
     // Enabled commands: any number of SIMPLE ones, or one ORDERED, or HEAD OF QUEUE ones before
     // either.
     [[nodiscard]] bool may_start(const Command& command) const noexcept;
+    // Enables one that waits for nobody.
+    [[nodiscard]] bool passes_others(Command& command) noexcept;
     void enable(Command& command) noexcept;
     void enable_dormant() noexcept;
 
@@ -37,6 +47,7 @@ class TaskSet {
     std::uint32_t dormant_count_ = 0;
     std::uint32_t head_of_queue_ = 0;
     std::uint32_t ordered_ = 0;
+    bool blocked_ = false;
     bool pumping_ = false;
     IntrusiveList<Command, &Command::wait_hook_> dormant_;  // the oldest first
 };
