@@ -140,6 +140,7 @@ void Daemon::open_next_disk() {
     target::LogicalUnitOptions unit{.name = disk_name(disk),
                                     .identification = std::nullopt,
                                     .write_protected = disk.spec.read_only,
+                                    .thin = disk.spec.thin,
                                     .home_shard = disk.lun % reactor_->size(),
                                     .attributes = disk.spec.attributes};
     disks_.push_back(std::move(disk));

@@ -28,6 +28,7 @@ struct OptionRow {
     std::string_view name;
     std::string_view value;  // what it takes, for messages; empty: nothing
     bool for_ram;
+    bool for_path;
     Result<void> (*set)(DiskSpec&, std::string_view value);
 };
 
@@ -47,6 +48,24 @@ Result<void> set_block_size(DiskSpec& spec, std::string_view value) {
     return {};
 }
 
+Result<void> set_thin(DiskSpec& spec, std::string_view value) {
+    if (value != "on" && value != "off")
+        return fail(EINVAL, fmt::format("thin '{}' is neither on nor off", value));
+    spec.thin = value == "on";
+    return {};
+}
+
+Result<void> set_limit(DiskSpec& spec, std::string_view value) {
+    constexpr std::uint64_t page_bytes = 4096;
+    const auto size = parse_size(value);
+    if (!size)
+        return std::unexpected(size.error());
+    if (*size == 0 || *size % page_bytes != 0)
+        return fail(EINVAL, fmt::format("limit '{}' is not a multiple of {}", value, page_bytes));
+    spec.limit_bytes = *size;
+    return {};
+}
+
 Result<void> set_serial(DiskSpec& spec, std::string_view value) {
     const auto printable = [](char c) { return c > ' ' && c < 0x7F; };
     if (value.empty() || value.size() > longest_serial || !std::ranges::all_of(value, printable))
@@ -63,14 +82,16 @@ Result<void> set_flag(DiskSpec& spec, std::string_view) {
     return {};
 }
 
-constexpr std::array<OptionRow, 7> option_rows{{
-    {"size", "SIZE", false, set_size},
-    {"block-size", "512|4096", true, set_block_size},
-    {"direct", "", false, set_flag<&DiskSpec::direct>},
-    {"write-through", "", false, set_flag<&DiskSpec::write_through>},
-    {"read-only", "", true, set_flag<&DiskSpec::read_only>},
-    {"preallocate", "", true, set_flag<&DiskSpec::preallocate>},
-    {"serial", "TEXT", true, set_serial},
+constexpr std::array<OptionRow, 9> option_rows{{
+    {"size", "SIZE", false, true, set_size},
+    {"block-size", "512|4096", true, true, set_block_size},
+    {"direct", "", false, true, set_flag<&DiskSpec::direct>},
+    {"write-through", "", false, true, set_flag<&DiskSpec::write_through>},
+    {"read-only", "", true, true, set_flag<&DiskSpec::read_only>},
+    {"preallocate", "", true, true, set_flag<&DiskSpec::preallocate>},
+    {"thin", "on|off", true, true, set_thin},
+    {"limit", "SIZE", true, false, set_limit},
+    {"serial", "TEXT", true, true, set_serial},
 }};
 
 std::string option_names() {
@@ -142,12 +163,13 @@ Result<void> apply(DiskSpec& spec, std::string_view disk, std::span<const Field>
                                     has_value ? "no value"
                                               : fmt::format("a value: {}={}", name, row->value)));
         bool& seen = given[static_cast<std::size_t>(row - option_rows.begin())];
-        const bool applies = row->for_ram || !spec.ram;
+        const bool applies = spec.ram ? row->for_ram : row->for_path;
         if (field.is_default && (seen || !applies))
             continue;
         if (!applies)
-            return fail(EINVAL, fmt::format("disk '{}': option '{}' does not apply to RAM{}", disk,
-                                            name, name == "size" ? "; write ram:SIZE" : ""));
+            return fail(EINVAL, fmt::format("disk '{}': option '{}' does not apply to {}{}", disk,
+                                            name, spec.ram ? "RAM" : "files and devices",
+                                            spec.ram && name == "size" ? "; write ram:SIZE" : ""));
         if (seen)
             return fail(EINVAL, fmt::format("disk '{}': option '{}' is given twice", disk, name));
         seen = true;
@@ -179,6 +201,9 @@ Result<DiskSpec> parse_disk_spec(std::string_view text, std::string_view default
         for (Field& field : split(defaults, true))
             options.push_back(std::move(field));
     OLIO_TRY(apply(spec, disk, options));
+    if (spec.limit_bytes && (spec.preallocate || !spec.thin))
+        return fail(EINVAL, fmt::format("disk '{}': a limit and {} contradict one another", disk,
+                                        spec.preallocate ? "preallocate" : "thin=off"));
     const std::uint32_t block_bytes = spec.block_bytes.value_or(512);
     if (spec.size_bytes && *spec.size_bytes % block_bytes != 0)
         return fail(EINVAL, fmt::format("disk '{}': a size of {} bytes is not a whole number of "

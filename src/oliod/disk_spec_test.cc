@@ -84,6 +84,19 @@ TEST(DiskSpec, sizes_are_whole_blocks) {
     EXPECT_EQ(fault("ram:512"), "(none)");
 }
 
+TEST(DiskSpec, provisioning_is_thin_unless_said_otherwise) {
+    EXPECT_TRUE(parse_disk_spec("a", "", "/here")->thin);
+    EXPECT_FALSE(parse_disk_spec("a,thin=off", "", "/here")->thin);
+    EXPECT_TRUE(parse_disk_spec("a,thin=on", "thin=off", "/here")->thin);
+    EXPECT_THAT(fault("a,thin=maybe"), HasSubstr("neither on nor off"));
+    EXPECT_EQ(parse_disk_spec("ram:1G,limit=64K", "", "/here")->limit_bytes, 64U << 10);
+    EXPECT_EQ(parse_disk_spec("a", "limit=64K", "/here")->limit_bytes, std::nullopt);
+    EXPECT_THAT(fault("a,limit=64K"), HasSubstr("does not apply to files"));
+    EXPECT_THAT(fault("ram:1G,limit=1000"), HasSubstr("not a multiple of 4096"));
+    EXPECT_THAT(fault("ram:1G,limit=64K,thin=off"), HasSubstr("contradict"));
+    EXPECT_THAT(fault("ram:1G,limit=64K,preallocate"), HasSubstr("contradict"));
+}
+
 TEST(DiskSpec, defaults_give_way_to_the_spec_and_where_they_cannot_apply) {
     const auto file = parse_disk_spec("a,size=2G", "size=1G,direct", "/here");
     EXPECT_EQ(file->size_bytes, 2ULL << 30);

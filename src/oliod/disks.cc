@@ -68,6 +68,7 @@ Result<std::unique_ptr<target::Backstore>> open_disk(const DiskSpec& spec,
         return open_path(spec);
     return ramdisk::open({.size_bytes = *spec.size_bytes,
                           .block_bytes = spec.block_bytes.value_or(default_block_bytes),
+                          .limit_bytes = spec.limit_bytes.value_or(0),
                           .preallocate = spec.preallocate,
                           .name = name,
                           .serial = spec.serial});

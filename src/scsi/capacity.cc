@@ -50,24 +50,4 @@ std::expected<void, SenseData> read_capacity_16(const Request& request, Builder&
     return {};
 }
 
-void get_lba_status(std::span<const LbaStatusExtent> extents, Builder& into) {
-    constexpr std::uint64_t largest = std::numeric_limits<std::uint32_t>::max();
-    into.be32(0);  // PARAMETER DATA LENGTH, below
-    into.be32(0);
-    for (const LbaStatusExtent& extent : extents) {
-        std::uint64_t lba = extent.lba;
-        std::uint64_t blocks = extent.blocks;
-        while (blocks != 0) {
-            const std::uint64_t part = std::min(blocks, largest);
-            into.be64(lba);
-            into.be32(static_cast<std::uint32_t>(part));
-            into.u8(static_cast<std::uint8_t>(extent.status));
-            into.zeros(3);
-            lba += part;
-            blocks -= part;
-        }
-    }
-    into.patch(0, static_cast<std::uint32_t>(into.size() - 4));
-}
-
 }  // namespace olio::scsi

@@ -16,7 +16,8 @@ constexpr bool bit(Bytes cdb, std::size_t byte, unsigned number) noexcept {
 CacheFields decode_cache_fields(Bytes cdb) noexcept {
     if (cdb[0] >> 5 == 0)  // READ(6) and WRITE(6) have neither
         return {};
-    return {.disable_page_out = bit(cdb, 1, 4), .force_unit_access = bit(cdb, 1, 3)};
+    const std::size_t flags = flags_byte(cdb);
+    return {.disable_page_out = bit(cdb, flags, 4), .force_unit_access = bit(cdb, flags, 3)};
 }
 
 std::expected<VerifyFields, SenseData> decode_verify(Bytes cdb) noexcept {
@@ -41,12 +42,29 @@ std::uint64_t verify_data_blocks(ByteCheck byte_check, std::uint64_t blocks) noe
 }
 
 std::expected<WriteSameFields, SenseData> decode_write_same(const Request& request) noexcept {
+    const std::size_t flags = flags_byte(request.cdb);
+    const auto at = static_cast<std::uint16_t>(flags);
+    const Provisioning& thin = request.state->provisioning;
     const WriteSameFields fields{
-        .unmap = bit(request.cdb, 1, 3),
-        .no_data_out = request.row.cdb_bytes == 16 && bit(request.cdb, 1, 0)};
-    if (fields.unmap && !request.state->provisioning.write_same_unmap)
-        return std::unexpected(invalid_field_in_cdb(1, 3));
+        .unmap = bit(request.cdb, flags, 3),
+        .anchor = bit(request.cdb, flags, 4),
+        .no_data_out = request.row.cdb_bytes >= 16 && bit(request.cdb, flags, 0)};
+    if (fields.unmap && !thin.write_same_unmap)
+        return std::unexpected(invalid_field_in_cdb(at, 3));
+    if (fields.anchor && (!fields.unmap || !thin.anchor))
+        return std::unexpected(invalid_field_in_cdb(at, 4));
     return fields;
+}
+
+std::expected<bool, SenseData> decode_unmap_anchor(const Request& request) noexcept {
+    const bool anchor = bit(request.cdb, 1, 0);
+    if (anchor && !request.state->provisioning.anchor)
+        return std::unexpected(invalid_field_in_cdb(1, 0));
+    return anchor;
+}
+
+std::uint16_t atomic_boundary_of(Bytes cdb) noexcept {
+    return load_be<std::uint16_t>(cdb.data() + (is_variable_length(cdb) ? 4 : 10));
 }
 
 CompareAndWriteFields decode_compare_and_write(const Request& request) noexcept {

@@ -13,6 +13,15 @@ namespace olio::scsi {
 struct LogicalUnitState;
 struct Request;
 
+[[nodiscard]] inline bool is_variable_length(Bytes cdb) noexcept {
+    return cdb[0] == 0x7F;
+}
+// Where DPO, FUA, UNMAP, BYTCHK and the like stand: behind the operation code, or in the 32-byte
+// forms behind the service action.
+[[nodiscard]] inline std::size_t flags_byte(Bytes cdb) noexcept {
+    return is_variable_length(cdb) ? 10 : 1;
+}
+
 // READ, WRITE, COMPARE AND WRITE.
 struct CacheFields {
     bool disable_page_out = false;   // DPO: a hint
@@ -35,13 +44,14 @@ struct VerifyFields {
 // How many blocks of data-out VERIFY of `blocks` blocks has.
 [[nodiscard]] std::uint64_t verify_data_blocks(ByteCheck byte_check, std::uint64_t blocks) noexcept;
 
-// WRITE SAME (SBC-4 5.50, 5.51). ANCHOR, and the obsolete PBDATA and LBDATA, are outside the usage
-// mask.
+// WRITE SAME (SBC-4 5.50 to 5.52). The obsolete PBDATA and LBDATA are outside the usage mask.
 struct WriteSameFields {
     bool unmap = false;        // UNMAP: deallocate where the pattern reads back the same
-    bool no_data_out = false;  // NDOB, 16-byte form: the pattern is zeros and no data-out is sent
+    bool anchor = false;       // ANCHOR: keep their space; only with `unmap`
+    bool no_data_out = false;  // NDOB, not the 10-byte form: zeros, and no data-out is sent
 };
-// UNMAP = 1 where Provisioning::write_same_unmap is false is INVALID FIELD IN CDB.
+// INVALID FIELD IN CDB: UNMAP = 1 where Provisioning::write_same_unmap is false, ANCHOR = 1 without
+// UNMAP or where Provisioning::anchor is false.
 [[nodiscard]] std::expected<WriteSameFields, SenseData> decode_write_same(
     const Request& request) noexcept;
 // Blocks of data-out: one, or none with NDOB.
@@ -56,6 +66,12 @@ struct CompareAndWriteFields {
     [[nodiscard]] std::uint32_t data_blocks() const noexcept { return 2U * blocks; }
 };
 [[nodiscard]] CompareAndWriteFields decode_compare_and_write(const Request& request) noexcept;
+
+// ANCHOR of UNMAP; INVALID FIELD IN CDB where Provisioning::anchor is false.
+[[nodiscard]] std::expected<bool, SenseData> decode_unmap_anchor(const Request& request) noexcept;
+
+// ATOMIC BOUNDARY of WRITE ATOMIC(16) and (32), in blocks.
+[[nodiscard]] std::uint16_t atomic_boundary_of(Bytes cdb) noexcept;
 
 // PRE-FETCH and SYNCHRONIZE CACHE: IMMED. The range is DecodedCdb's; see blocks_or_rest() in
 // range.h.

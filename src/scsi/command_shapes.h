@@ -54,6 +54,8 @@ constexpr CommandRow make_row(std::string_view name, std::string_view usage, Com
 constexpr std::uint8_t group_number_of(CdbField blocks) {
     if (blocks.byte == 4)
         return 0;  // READ(6) and WRITE(6)
+    if (blocks.byte == 28)
+        return 6;  // variable length CDBs
     return blocks.byte == 7 ? 6 : blocks.byte == 6 ? 10 : 14;
 }
 
@@ -159,5 +161,7 @@ inline constexpr CdbField blocks_of_10{7, 2};
 inline constexpr CdbField blocks_of_12{6, 4};
 inline constexpr CdbField lba_of_16{2, 8};
 inline constexpr CdbField blocks_of_16{10, 4};
+inline constexpr CdbField lba_of_32{12, 8};
+inline constexpr CdbField blocks_of_32{28, 4};
 
 }  // namespace olio::scsi::rows

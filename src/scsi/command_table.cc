@@ -42,8 +42,8 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5; make_row()
 // adds NACA. These bits are zero because the logical unit has not what they ask for: RDPROTECT and
 // the like (no protection information), GROUP NUMBER (ignored), DLD (no command duration limits),
-// RARC (no rebuild assist), ANCHOR (ANC_SUP = 0), POWER CONDITION, LOEJ (not removable), and all
-// that is obsolete save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
+// RARC (no rebuild assist), POWER CONDITION, LOEJ (not removable), and all that is obsolete
+// save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {
     std::array<CommandRow, rows::primary.size() + rows::block.size()> all{};
     std::ranges::copy(rows::block, std::ranges::copy(rows::primary, all.begin()).out);
@@ -187,6 +187,8 @@ bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {
             return state.settings.third_party_copy;
         case Requirement::operation_code_report:
             return state.settings.operation_code_report;
+        case Requirement::atomic_write:
+            return state.maximum_atomic_blocks != 0;
     }
     return false;
 }

@@ -75,6 +75,7 @@ enum class LengthLimit : std::uint8_t {
                            // transferred
     compare_and_write,     // MAXIMUM COMPARE AND WRITE LENGTH
     write_same,            // MAXIMUM WRITE SAME LENGTH; and with WSNZ = 1 not zero
+    atomic_write,          // MAXIMUM ATOMIC TRANSFER LENGTH
 };
 
 // What a logical unit must have for the command to exist there.
@@ -88,6 +89,7 @@ enum class Requirement : std::uint8_t {
     reservations,           // UnitSettings::reservations
     third_party_copy,       // UnitSettings::third_party_copy
     operation_code_report,  // UnitSettings::operation_code_report
+    atomic_write,           // maximum_atomic_blocks
 };
 
 // The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the
@@ -113,6 +115,10 @@ enum class Operation : std::uint8_t {
     pre_fetch,
     get_lba_status,
     set_target_port_groups,
+    orwrite,
+    write_atomic,
+    write_stream,
+    stream_control,
     count,
 };
 

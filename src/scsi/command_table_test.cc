@@ -20,8 +20,12 @@ using testing::hex;
 std::vector<std::uint8_t> empty_cdb(const CommandRow& row) {
     std::vector<std::uint8_t> cdb(row.cdb_bytes);
     cdb[0] = row.opcode;
-    if (row.service_action >= 0)
+    if (row.opcode == 0x7F) {
+        cdb[7] = static_cast<std::uint8_t>(row.cdb_bytes - 8);
+        store_be<std::uint16_t>(cdb.data() + 8, static_cast<std::uint16_t>(row.service_action));
+    } else if (row.service_action >= 0) {
         cdb[1] = static_cast<std::uint8_t>(row.service_action);
+    }
     return cdb;
 }
 
@@ -55,8 +59,8 @@ const std::map<std::string, std::string>& golden_usage() {
         {"VERIFY(10)", "2f 16 ff ff ff ff 00 ff ff 00"},
         {"PRE-FETCH(10)", "34 02 ff ff ff ff 00 ff ff 00"},
         {"SYNCHRONIZE CACHE(10)", "35 02 ff ff ff ff 00 ff ff 00"},
-        {"WRITE SAME(10)", "41 08 ff ff ff ff 00 ff ff 00"},
-        {"UNMAP", "42 00 00 00 00 00 00 ff ff 00"},
+        {"WRITE SAME(10)", "41 18 ff ff ff ff 00 ff ff 00"},
+        {"UNMAP", "42 01 00 00 00 00 00 ff ff 00"},
         {"LOG SENSE", "4d 00 ff ff 00 ff ff ff ff 00"},
         {"MODE SELECT(10)", "55 11 00 00 00 00 00 ff ff 00"},
         {"RESERVE(10)", "56 00 00 00 00 00 00 00 00 00"},
@@ -69,9 +73,26 @@ const std::map<std::string, std::string>& golden_usage() {
         {"VERIFY(16)", "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"PRE-FETCH(16)", "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"SYNCHRONIZE CACHE(16)", "91 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
-        {"WRITE SAME(16)", "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE SAME(16)", "93 19 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"READ CAPACITY(16)", "9e 10 ff ff ff ff ff ff ff ff ff ff ff ff 01 00"},
-        {"GET LBA STATUS", "9e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"GET LBA STATUS(16)", "9e 12 ff ff ff ff ff ff ff ff ff ff ff ff ff 00"},
+        {"STREAM CONTROL", "9e 74 00 00 ff ff 00 00 00 00 ff ff ff ff 00 00"},
+        {"GET STREAM STATUS", "9e 16 00 00 ff ff 00 00 00 00 ff ff ff ff 00 00"},
+        {"ORWRITE(16)", "8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE STREAM(16)", "9a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE ATOMIC(16)", "9c 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
+        {"WRITE SAME(32)",
+         "7f 00 00 00 00 00 00 18 00 0d 19 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
+         "ff ff ff"},
+        {"WRITE ATOMIC(32)",
+         "7f 00 00 00 ff ff 00 18 00 0f 18 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
+         "ff ff ff"},
+        {"WRITE STREAM(32)",
+         "7f 00 00 00 ff ff 00 18 00 10 18 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
+         "ff ff ff"},
+        {"GET LBA STATUS(32)",
+         "7f 00 00 00 00 00 00 18 00 12 ff 00 ff ff ff ff ff ff ff ff ff ff ff ff 00 00 00 00 ff "
+         "ff ff ff"},
         {"REPORT LUNS", "a0 00 ff 00 00 00 ff ff ff ff 00 00"},
         {"REPORT SUPPORTED OPERATION CODES", "a3 0c 87 ff ff ff ff ff ff ff 00 00"},
         {"REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "a3 0d 80 00 00 00 ff ff ff ff 00 00"},
@@ -108,6 +129,12 @@ const std::map<std::string, std::size_t> group_number_bytes{
     {"SYNCHRONIZE CACHE(16)", 14},
     {"WRITE SAME(16)", 14},
     {"COMPARE AND WRITE", 14},
+    {"ORWRITE(16)", 14},
+    {"WRITE STREAM(16)", 14},
+    {"WRITE ATOMIC(16)", 14},
+    {"WRITE SAME(32)", 6},
+    {"WRITE ATOMIC(32)", 6},
+    {"WRITE STREAM(32)", 6},
 };
 
 TEST(CommandTable, UsageMasksAreThoseOfTheStandards) {
@@ -152,7 +179,8 @@ TEST(CommandTable, UnknownServiceActionsPointAtTheServiceAction) {
 TEST(CommandTable, ShortCdbsAreRefused) {
     for (const CommandRow& row : command_table()) {
         const std::vector<std::uint8_t> cdb = empty_cdb(row);
-        for (std::size_t length = 2; length < cdb.size(); ++length)
+        // Before its service action, a variable length CDB is none that is known.
+        for (std::size_t length = row.opcode == 0x7F ? 10 : 2; length < cdb.size(); ++length)
             EXPECT_EQ(describe(find_row(Bytes(cdb).first(length))),
                       "5/24/00 cdb " + std::to_string(length))
                 << row.name;
@@ -166,7 +194,9 @@ TEST(CommandTable, EachReservedBitAloneIsPointedAt) {
         const std::vector<std::uint8_t> usage = hex(golden_usage().at(std::string(row.name)));
         for (std::size_t byte = 1; byte < row.cdb_bytes; ++byte) {
             for (unsigned bit = 0; bit < 8; ++bit) {
-                if (byte == 1 && bit < 5 && row.service_action >= 0)
+                const bool variable_length = row.opcode == 0x7F;
+                if (variable_length ? byte >= 7 && byte <= 9
+                                    : byte == 1 && bit < 5 && row.service_action >= 0)
                     continue;
                 std::vector<std::uint8_t> cdb = empty_cdb(row);
                 cdb[byte] |= static_cast<std::uint8_t>(1U << bit);
@@ -178,7 +208,7 @@ TEST(CommandTable, EachReservedBitAloneIsPointedAt) {
                         ? "good"
                         : "5/24/00 cdb " + std::to_string(byte) + "." + std::to_string(bit);
                 EXPECT_EQ(describe(check_usage(row, cdb)), expected) << row.name;
-                cdb.resize(16);  // as iSCSI brings it
+                cdb.resize(std::max<std::size_t>(cdb.size(), 16));  // as iSCSI brings it
                 EXPECT_EQ(describe(check_usage(row, cdb)), expected) << row.name;
             }
         }
@@ -259,14 +289,16 @@ TEST(CommandTable, RandomCdbsOfEveryRowAreAnswered) {
     const Asked unit;
     for (const CommandRow& row : command_table()) {
         for (int round = 0; round < 400; ++round) {
-            std::vector<std::uint8_t> cdb(16);
+            std::vector<std::uint8_t> cdb(std::max<std::size_t>(row.cdb_bytes, 16));
             for (std::size_t i = 0; i < cdb.size(); ++i) {
                 const auto bits = static_cast<std::uint8_t>(random());
                 // Mostly inside the mask, so that the handlers are reached.
                 cdb[i] = round % 4 == 0 ? bits : static_cast<std::uint8_t>(bits & row.usage[i]);
             }
             cdb[0] = row.opcode;
-            if (row.service_action >= 0)
+            if (row.opcode == 0x7F)
+                std::copy_n(row.usage.begin() + 7, 3, cdb.begin() + 7);
+            else if (row.service_action >= 0)
                 cdb[1] = row.usage[1];
             const Asked::Answer answer = unit.ask(cdb);
             if (!answer) {
@@ -295,14 +327,17 @@ TEST(CommandTable, Defect9EveryFlagBitOfWriteSameWithAndWithoutData) {
             std::vector<std::uint8_t> cdb = hex(text);
             cdb[1] = static_cast<std::uint8_t>(flags);
             const CommandRow& row = **find_row(cdb);
-            const unsigned legal = row.cdb_bytes == 16 ? 0x09 : 0x08;  // UNMAP, NDOB
+            // ANCHOR, UNMAP, NDOB; which of them go together the fields tell.
+            const unsigned legal = row.cdb_bytes == 16 ? 0x19 : 0x18;
             const auto usage = check_usage(row, cdb);
             ASSERT_EQ(usage.has_value(), (flags & ~legal) == 0) << row.name << flags;
             if (!usage)
                 continue;
             const auto fields =
                 decode_write_same({row, cdb, decode(row, cdb), &unit.state, unit.nexus});
-            ASSERT_TRUE(fields);
+            ASSERT_EQ(fields.has_value(), (flags & 0x10) == 0);  // it cannot anchor
+            if (!fields)
+                continue;
             EXPECT_EQ(fields->no_data_out, (flags & 1) != 0);
             EXPECT_EQ(fields->unmap, (flags & 8) != 0);
             EXPECT_EQ(write_same_data_blocks(*fields), (flags & 1) != 0 ? 0U : 1U);

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <expected>
-#include <span>
 
 #include "base/bytes.h"
 #include "scsi/sense.h"
@@ -59,18 +58,5 @@ inline constexpr std::uint8_t task_management_functions_byte_1 =
 // SPC-5 6.39: the parameter data of REQUEST SENSE, in the format that DESC asks for. `pending` is
 // what the device server has to report: a unit attention, a progress, or NO SENSE.
 void request_sense(const Request& request, const SenseData& pending, Builder& into);
-
-// SBC-4 table 60, PROVISIONING STATUS.
-enum class ProvisioningStatus : std::uint8_t { mapped = 0, deallocated = 1, anchored = 2 };
-
-struct LbaStatusExtent {
-    std::uint64_t lba = 0;
-    std::uint64_t blocks = 0;  // above 32 bits it becomes several descriptors
-    ProvisioningStatus status = ProvisioningStatus::mapped;
-};
-
-// SBC-4 5.8: the parameter data of GET LBA STATUS. The extents follow one another; the first begins
-// with the command's starting LBA. How many fit: (ALLOCATION LENGTH − 8) ÷ 16.
-void get_lba_status(std::span<const LbaStatusExtent> extents, Builder& into);
 
 }  // namespace olio::scsi

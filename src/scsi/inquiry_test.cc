@@ -48,7 +48,7 @@ TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
 }
 
 TEST(VitalProductData, SupportedPages) {
-    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"), "00 00 00 0a 00 80 83 86 87 88 b0 b1 b2 b4");
+    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"), "00 00 00 0b 00 80 83 86 87 88 b0 b1 b2 b4 b7");
 }
 
 TEST(VitalProductData, EveryPageListedAnswersWithItsOwnCode) {
@@ -132,12 +132,13 @@ TEST(VitalProductData, BlockLimits) {
     EXPECT_EQ(Asked().asked("12 01 b0 00 ff 00"),
               "00 b0 00 3c 01 ff 00 08 00 00 40 00 00 00 08 00 00 00 00 00 "
               "00 00 80 00 00 00 00 04 00 00 00 08 80 00 00 00 00 00 00 00 00 00 c0 00 "
-              "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
+              "00 00 00 80 00 00 00 00 00 00 00 00 00 00 00 80 00 00 00 80");
 }
 
 TEST(VitalProductData, BlockLimitsWithoutUnmap) {
     Asked unit;
     unit.state.provisioning = {};
+    unit.state.maximum_atomic_blocks = 0;
     EXPECT_EQ(unit.asked("12 01 b0 00 ff 00"),
               "00 b0 00 3c 01 ff 00 08 00 00 40 00 00 00 08 00 00 00 00 00 "
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
@@ -160,6 +161,13 @@ TEST(VitalProductData, BlockDeviceCharacteristics) {
     ASSERT_TRUE(page);
     EXPECT_EQ(page->size(), 64U);
     EXPECT_EQ(testing::to_hex(Bytes(*page).first(10)), "00 b1 00 3c 1c 20 00 00 01 00");
+}
+
+TEST(VitalProductData, BlockLimitsExtensionTellsTheNumberOfStreams) {
+    const auto page = Asked().ask("12 01 b7 00 ff 00");
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->size(), 64U);
+    EXPECT_EQ(testing::to_hex(Bytes(*page).first(10)), "00 b7 00 3c 00 00 00 10 00 00");
 }
 
 TEST(VitalProductData, LogicalBlockProvisioning) {

@@ -44,6 +44,7 @@ struct Provisioning {
     bool unmap = false;                 // UNMAP (LBPU)
     bool write_same_unmap = false;      // WRITE SAME with UNMAP=1 (LBPWS, LBPWS10)
     bool unmapped_reads_zeros = false;  // LBPRZ
+    bool anchor = false;                // ANC_SUP: blocks can be anchored
     std::uint32_t granularity_blocks = 0;
     std::uint32_t alignment_blocks = 0;
     std::uint32_t maximum_unmap_blocks = 0;       // of one UNMAP in all; 0: no limit
@@ -62,6 +63,17 @@ struct PortDescription {
     std::uint16_t relative_port = 1;
     std::string port_name;    // SCSI name string, iSCSI: "iqn...,t,0x0001"
     std::string device_name;  // SCSI name string of the target device, iSCSI: "iqn..."
+};
+
+// The streams that STREAM CONTROL has opened (SBC-4 4.32). What they are written for is a hint to
+// the medium, of which ours makes nothing; a logical unit reset closes them.
+struct Streams {
+    static constexpr std::uint16_t maximum = 16;  // MAXIMUM NUMBER OF STREAMS
+    std::uint32_t open = 0;                       // a bit for each identifier, 1 to `maximum`
+
+    [[nodiscard]] bool is_open(std::uint16_t stream) const noexcept {
+        return stream >= 1 && stream <= maximum && (open >> stream & 1U) != 0;
+    }
 };
 
 // T10 protection information of the medium (SBC-4 4.21). Type 0: none.
@@ -95,12 +107,14 @@ struct LogicalUnitState {
     bool mode_pages_savable = false;            // there is stable storage to save them on
     Reservations reservations;
     AccessStateTable access;
+    Streams streams;
     bool write_protected = false;  // by the administrator or the backing store; also SWP
     bool fua_supported = true;     // DPOFUA in MODE SENSE
     bool stopped = false;          // START STOP UNIT with START = 0
     bool medium_present = true;    // false: the backing store vanished (NOT READY)
     std::uint32_t maximum_transfer_blocks = 0;             // 0: no limit
     std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
+    std::uint32_t maximum_atomic_blocks = 0;               // 0: no WRITE ATOMIC
     std::uint64_t version = 0;                             // grows with each snapshot
 };
 

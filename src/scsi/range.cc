@@ -41,6 +41,9 @@ std::expected<void, SenseData> check_length(const Request& request) noexcept {
             if (request.decoded.blocks == 0)
                 return std::unexpected(invalid_field_in_cdb(row.transfer_blocks.byte));
             break;
+        case LengthLimit::atomic_write:
+            most = state.maximum_atomic_blocks;
+            break;
     }
     if (most != 0 && request.decoded.blocks > most)
         return std::unexpected(invalid_field_in_cdb(row.transfer_blocks.byte));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "scsi/data_in.h"
+#include "scsi/lba_status.h"
 #include "scsi/request_testing.h"
 #include "scsi/sense_codes.h"
 #include "scsi/unit_attention.h"
@@ -72,9 +73,9 @@ TEST(GetLbaStatus, ExtentsBecomeDescriptors) {
         {{0x10, 8, ProvisioningStatus::mapped}, {0x18, 0x20, ProvisioningStatus::deallocated}}};
     std::array<std::uint8_t, 64> room{};
     Builder into(room);
-    get_lba_status(extents, into);
+    put_lba_status(extents, LbaStatusEnd::end_of_medium, into);
     EXPECT_EQ(to_hex(into.written()),
-              "00 00 00 24 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 08 00 00 00 00 "
+              "00 00 00 24 00 00 00 05 00 00 00 00 00 00 00 10 00 00 00 08 00 00 00 00 "
               "00 00 00 00 00 00 00 18 00 00 00 20 01 00 00 00");
 }
 
@@ -83,9 +84,9 @@ TEST(GetLbaStatus, LongExtentsAreSplit) {
         {{0, 0x1'0000'0000, ProvisioningStatus::deallocated}}};
     std::array<std::uint8_t, 64> room{};
     Builder into(room);
-    get_lba_status(extents, into);
+    put_lba_status(extents, LbaStatusEnd::end_of_medium, into);
     EXPECT_EQ(to_hex(into.written()),
-              "00 00 00 24 00 00 00 00 00 00 00 00 00 00 00 00 ff ff ff ff 01 00 00 00 "
+              "00 00 00 24 00 00 00 05 00 00 00 00 00 00 00 00 ff ff ff ff 01 00 00 00 "
               "00 00 00 00 ff ff ff ff 00 00 00 01 01 00 00 00");
 }
 
@@ -168,8 +169,12 @@ TEST(SupportedOperationCodes, AgreeWithDispatch) {
         EXPECT_EQ((*all)[at], row.opcode);
         std::vector<std::uint8_t> cdb(load_be<std::uint16_t>(all->data() + at + 6));
         cdb[0] = (*all)[at];
-        if (((*all)[at + 5] & 1) != 0)
+        if (cdb[0] == 0x7F) {
+            cdb[7] = static_cast<std::uint8_t>(cdb.size() - 8);
+            std::copy_n(all->begin() + static_cast<std::ptrdiff_t>(at) + 2, 2, cdb.begin() + 8);
+        } else if (((*all)[at + 5] & 1) != 0) {
             cdb[1] = (*all)[at + 3];
+        }
         EXPECT_EQ(*find_row(cdb), &row);
         at += 8;
     }

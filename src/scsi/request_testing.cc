@@ -37,6 +37,7 @@ Asked::Asked() {
     state.geometry.optimal_transfer_granularity = 8;
     state.geometry.optimal_transfer_blocks = 0x800;
     state.maximum_transfer_blocks = 0x4000;
+    state.maximum_atomic_blocks = 0x80;
     state.provisioning = {.unmap = true,
                           .write_same_unmap = true,
                           .unmapped_reads_zeros = true,

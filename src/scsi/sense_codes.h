@@ -46,6 +46,8 @@ inline constexpr Condition invalid_field_in_cdb{SenseKey::illegal_request, {0x24
 inline constexpr Condition logical_unit_not_supported{SenseKey::illegal_request, {0x25, 0x00}};
 inline constexpr Condition invalid_field_in_parameter_list{SenseKey::illegal_request, {0x26, 0x00}};
 inline constexpr Condition command_sequence_error{SenseKey::illegal_request, {0x2C, 0x00}};
+inline constexpr Condition stream_not_open{SenseKey::illegal_request, {0x2C, 0x0F}};
+inline constexpr Condition maximum_number_of_streams_open{SenseKey::illegal_request, {0x55, 0x10}};
 inline constexpr Condition saving_parameters_not_supported{SenseKey::illegal_request, {0x39, 0x00}};
 inline constexpr Condition invalid_message_error{SenseKey::illegal_request, {0x49, 0x00}};
 inline constexpr Condition insufficient_resources{SenseKey::illegal_request, {0x55, 0x03}};

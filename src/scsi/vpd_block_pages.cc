@@ -39,7 +39,11 @@ void put_block_limits(const Request& request, Builder& into) {  // SBC-4 6.6.4
     into.be32(
         thin.granularity_blocks == 0 ? 0 : alignment_valid | (thin.alignment_blocks & 0x7FFFFFFF));
     into.be64(thin.maximum_write_same_blocks);
-    into.zeros(20);  // atomic transfers: none
+    const std::uint32_t atomic = state.maximum_atomic_blocks;
+    into.be32(atomic);  // MAXIMUM ATOMIC TRANSFER LENGTH
+    into.be64(0);       // ATOMIC ALIGNMENT and TRANSFER LENGTH GRANULARITY: any
+    into.be32(atomic);  // ... WITH ATOMIC BOUNDARY: the whole transfer is atomic all the same
+    into.be32(atomic);  // MAXIMUM ATOMIC BOUNDARY SIZE
 }
 
 void put_block_device_characteristics(const Request& request, Builder& into) {  // SBC-4 6.6.2
@@ -54,9 +58,10 @@ void put_logical_block_provisioning(const Request& request, Builder& into) {  //
     const Provisioning& thin = request.state->provisioning;
     const bool provisioned_thinly = thin.unmap || thin.write_same_unmap;
     into.u8(0);  // THRESHOLD EXPONENT: no thresholds
-    into.u8(static_cast<std::uint8_t>((thin.unmap ? 0x80 : 0x00) |             // LBPU
-                                      (thin.write_same_unmap ? 0x60 : 0x00) |  // LBPWS, LBPWS10
-                                      (thin.unmapped_reads_zeros ? 0x04 : 0x00)));  // LBPRZ 001b
+    into.u8(static_cast<std::uint8_t>((thin.unmap ? 0x80 : 0x00) |                 // LBPU
+                                      (thin.write_same_unmap ? 0x60 : 0x00) |      // LBPWS, LBPWS10
+                                      (thin.unmapped_reads_zeros ? 0x04 : 0x00) |  // LBPRZ 001b
+                                      (thin.anchor ? 0x02 : 0x00)));               // ANC_SUP
     into.u8(provisioned_thinly ? 0x02 : 0x00);  // PROVISIONING TYPE
     into.u8(0);
 }
@@ -77,6 +82,12 @@ void put_supported_block_lengths(const Request& request, Builder& into) {
     into.u8(checks);
     into.u8(static_cast<std::uint8_t>(1U << type));  // T3PS, T2PS, T1PS, T0PS
     into.be16(0);
+}
+
+void put_block_limits_extension(const Request&, Builder& into) {  // SBC-4 6.6.5
+    into.be16(0);
+    into.be16(Streams::maximum);  // MAXIMUM NUMBER OF STREAMS
+    into.zeros(56);               // no write size or granularity of streams is better than another
 }
 
 }  // namespace olio::scsi

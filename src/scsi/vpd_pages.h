@@ -34,5 +34,6 @@ void put_block_device_characteristics(const Request& request, Builder& into);
 void put_logical_block_provisioning(const Request& request, Builder& into);
 void put_referrals(const Request& request, Builder& into);
 void put_supported_block_lengths(const Request& request, Builder& into);
+void put_block_limits_extension(const Request& request, Builder& into);
 
 }  // namespace olio::scsi

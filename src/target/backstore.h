@@ -32,7 +32,7 @@ enum class StoreOpcode : std::uint8_t {
     flush,         // all completed writes are durable; lba/blocks are a hint (blocks 0: to the end)
     unmap,         // the blocks may be given up; afterwards they read as Capabilities says
     write_zeroes,  // the blocks read as zeros; fua as for write; may_unmap: giving them up is
-                   // welcome
+                   // welcome. Both with anchor: they keep, or get, their space
     extent_status,  // whether the block at lba is mapped, and for how many blocks that holds
     prefetch,       // a hint
     count,
@@ -71,6 +71,7 @@ class StoreIo {
     StoreOpcode opcode = StoreOpcode::read;
     bool fua = false;
     bool may_unmap = false;
+    bool anchor = false;  // only where StoreCapabilities::anchor is native
     // A read may answer with its own memory (`borrowed`) instead of filling `data`, which is then
     // empty when the engine has no buffer yet. Borrowed memory stays readable until the channel is
     // closed; its contents may change, which is why the engine does not set this where a digest
@@ -85,6 +86,7 @@ class StoreIo {
     StoreStatus status = StoreStatus::good;
     std::uint64_t error_lba = 0;
     bool mapped = true;               // extent_status
+    bool anchored = false;            // extent_status: not mapped, and its space is kept for it
     std::uint64_t extent_blocks = 0;  // extent_status
     std::array<iovec, borrowed_pieces> borrowed{};
     std::size_t borrowed_count = 0;
@@ -130,6 +132,7 @@ struct StoreCapabilities {
     Support unmap = Support::none;
     Support write_zeroes = Support::emulate;  // emulate: the engine writes zeros
     Support extent_status = Support::none;    // none: every block is reported mapped
+    Support anchor = Support::none;           // StoreIo::anchor; also what extent_status tells
     Support compare_and_write = Support::emulate;
     Support copy = Support::emulate;
     Support protection = Support::none;
@@ -142,6 +145,9 @@ struct StoreCapabilities {
     std::uint32_t unmap_alignment_blocks = 0;
     std::uint64_t maximum_unmap_blocks = 0;  // one request; 0: no limit of its own
     std::uint32_t maximum_io_bytes = 0;      // one read or write; 0: no limit of its own
+    // A write of at most this many bytes in one request is all there or not at all, whenever the
+    // power goes. 0: no write is.
+    std::uint32_t maximum_atomic_bytes = 0;
 };
 
 // An opened file, device or memory. Made by a factory of its folder; owned by the LogicalUnit.

@@ -135,6 +135,7 @@ class Command : public StoreCompletion {
     bool fua_ = false;
     scsi::ByteCheck check_ = scsi::ByteCheck::medium_only;  // VERIFY
     bool unmap_ = false;                                    // WRITE SAME
+    bool anchor_ = false;                                   // WRITE SAME and UNMAP
     bool data_received_ = false;
     bool watched_ = false;              // its answer concerns others: aborted, blocked, ACA
     bool store_active_ = false;         // the store has io_

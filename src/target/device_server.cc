@@ -461,6 +461,7 @@ void DeviceServer::ask_store(Command& command, StoreOpcode opcode, std::uint64_t
     io.opcode = opcode;
     io.fua = false;
     io.may_unmap = false;
+    io.anchor = false;
     io.may_borrow = false;
     io.lba = lba;
     io.blocks = blocks;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "scsi/lba_status.h"
 #include "scsi/sense_codes.h"
 #include "target/it_nexus_impl.h"
 
@@ -84,6 +85,8 @@ class DeviceServer {
     struct Aca;
     struct AccessHandlers;
     struct ReservationHandlers;
+    struct AtomicHandlers;
+    struct StreamHandlers;
 
   private:
     friend class Command;
@@ -162,10 +165,11 @@ class DeviceServer {
     static void fence_stands(Command&) noexcept;
     static Step resume_compare_and_write(Command&);
     static Step next_compare_and_write(Command&);
+    static bool prepare_get_lba_status(Command&);
     static Step execute_get_lba_status(Command&);
     static Step resume_get_lba_status(Command&);
     static Step next_lba_status(Command&);
-    static Step answer_lba_status(Command&);
+    static Step answer_lba_status(Command&, scsi::LbaStatusEnd end);
     static Step answer_with(Command&, MutableBytes room, const std::function<void(Builder&)>& fill);
 };
 

@@ -21,6 +21,9 @@ struct LogicalUnitOptions {
     std::string name;                                    // for people and the log
     std::optional<scsi::Identification> identification;  // else the backing store's suggestion
     bool write_protected = false;
+    // Logical block provisioning management where the store can give blocks up; off: the unit is
+    // fully provisioned, as hosts see it.
+    bool thin = true;
     unsigned home_shard = 0;
     scsi::AccessStateTable access = {};  // target port groups; none: no asymmetric access
     // Names and values for set_attribute(), set before anything sees the unit.

@@ -14,7 +14,8 @@ FakeMedium::FakeMedium(std::uint64_t blocks, std::uint32_t block_bytes)
     : blocks_(blocks),
       block_bytes_(block_bytes),
       data_(blocks * block_bytes),
-      mapped_(blocks, false) {
+      mapped_(blocks, false),
+      anchored_(blocks, false) {
     static std::atomic<unsigned> number{0};
     capabilities.unmap = Support::native;
     capabilities.write_zeroes = Support::native;
@@ -92,6 +93,11 @@ bool FakeMedium::mapped(std::uint64_t lba) {
     return mapped_[lba];
 }
 
+bool FakeMedium::anchored(std::uint64_t lba) {
+    const std::lock_guard lock(mutex_);
+    return anchored_[lba];
+}
+
 StoreStatus FakeMedium::perform(StoreIo& io) {
     const std::lock_guard lock(mutex_);
     if (failure_ && failure_->opcode == io.opcode) {
@@ -124,8 +130,11 @@ StoreStatus FakeMedium::perform(StoreIo& io) {
             break;
         case StoreOpcode::extent_status:
             io.mapped = mapped_[io.lba];
+            io.anchored = anchored_[io.lba];
             io.extent_blocks = 0;
-            while (io.extent_blocks < io.blocks && mapped_[io.lba + io.extent_blocks] == io.mapped)
+            while (io.extent_blocks < io.blocks &&
+                   mapped_[io.lba + io.extent_blocks] == io.mapped &&
+                   anchored_[io.lba + io.extent_blocks] == io.anchored)
                 ++io.extent_blocks;
             break;
         case StoreOpcode::flush:
@@ -135,8 +144,10 @@ StoreStatus FakeMedium::perform(StoreIo& io) {
     }
     if (io.opcode == StoreOpcode::write || io.opcode == StoreOpcode::unmap ||
         io.opcode == StoreOpcode::write_zeroes)
-        for (std::uint64_t i = 0; i < io.blocks; ++i)
+        for (std::uint64_t i = 0; i < io.blocks; ++i) {
             mapped_[io.lba + i] = io.opcode == StoreOpcode::write;
+            anchored_[io.lba + i] = io.opcode != StoreOpcode::write && io.anchor;
+        }
     return StoreStatus::good;
 }
 
@@ -206,6 +217,7 @@ class FakeStore final : public Backstore {
         medium_->blocks_ = blocks;
         medium_->data_.resize(blocks * medium_->block_bytes_);
         medium_->mapped_.resize(blocks);
+        medium_->anchored_.resize(blocks);
         return {};
     }
     Result<void> set_volatile_cache(bool) override { return {}; }

@@ -48,6 +48,7 @@ class FakeMedium {
     [[nodiscard]] std::vector<std::uint8_t> read(std::uint64_t lba, std::uint64_t blocks);
     void write(std::uint64_t lba, const std::vector<std::uint8_t>& data);
     [[nodiscard]] bool mapped(std::uint64_t lba);
+    [[nodiscard]] bool anchored(std::uint64_t lba);
 
     // To be set before the store is given to the engine.
     StoreCapabilities capabilities;
@@ -73,6 +74,7 @@ class FakeMedium {
     std::uint32_t block_bytes_;
     std::vector<std::uint8_t> data_;
     std::vector<bool> mapped_;
+    std::vector<bool> anchored_;
     bool holding_ = false;
     std::optional<StoreOpcode> held_opcode_;
     bool complete_later_ = false;

@@ -18,11 +18,14 @@ bool FenceTable::occupied(const FenceRequest& request) const noexcept {
     if (request.kind == FenceKind::orphan)
         return false;
     for (Command& command : commands_) {
-        if (command.stage_ != CommandStage::executing)
+        const bool read = command.access_ == MediumAccess::reads;
+        const bool lent =
+            read && command.stage_ == CommandStage::completing && command.io_.borrowed_count != 0;
+        if (command.stage_ != CommandStage::executing &&
+            !(lent && request.kind == FenceKind::unseen))
             continue;
-        const bool counts =
-            command.access_ == MediumAccess::writes ||
-            (command.access_ == MediumAccess::reads && request.kind == FenceKind::shrink);
+        const bool counts = command.access_ == MediumAccess::writes ||
+                            (read && request.kind != FenceKind::exclusive);
         if (counts && request.range.overlaps({command.first_block_, command.end_block_}))
             return true;
     }

@@ -29,6 +29,8 @@ enum class FenceKind : std::uint8_t {
     exclusive,  // keeps reads and writes out; stands when the writes inside have ended, one at a
                 // time
     shrink,     // as exclusive, and the reads inside have ended too
+    unseen,     // as shrink, and those that lend the store's memory have been sent: nobody sees
+                // what changes behind the fence half done
 };
 
 struct FenceRequest {

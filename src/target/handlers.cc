@@ -3,7 +3,9 @@
 
 #include "target/device_server.h"
 #include "target/handlers_access.h"
+#include "target/handlers_atomic.h"
 #include "target/handlers_reservation.h"
+#include "target/handlers_stream.h"
 
 namespace olio::target {
 
@@ -13,6 +15,8 @@ struct HandlerTable {
     static constexpr std::size_t size = static_cast<std::size_t>(Operation::count);
     using D = DeviceServer;
     using R = DeviceServer::ReservationHandlers;
+    using Atomic = DeviceServer::AtomicHandlers;
+    using Stream = DeviceServer::StreamHandlers;
 
     // In the order of scsi::Operation.
     static constexpr std::array<Handler, size> rows{{
@@ -38,10 +42,17 @@ struct HandlerTable {
         {Operation::compare_and_write, D::prepare_compare_and_write, nullptr,
          D::execute_compare_and_write, D::resume_compare_and_write},
         {Operation::pre_fetch, D::prepare_range, nullptr, D::execute_pre_fetch, D::succeed},
-        {Operation::get_lba_status, D::prepare_nothing, nullptr, D::execute_get_lba_status,
+        {Operation::get_lba_status, D::prepare_get_lba_status, nullptr, D::execute_get_lba_status,
          D::resume_get_lba_status},
         {Operation::set_target_port_groups, D::prepare_parameters, nullptr,
          DeviceServer::AccessHandlers::execute_set_target_port_groups, nullptr},
+        {Operation::orwrite, Atomic::prepare_orwrite, nullptr, Atomic::execute, Atomic::resume},
+        {Operation::write_atomic, Atomic::prepare_write_atomic, nullptr, Atomic::execute,
+         Atomic::resume},
+        {Operation::write_stream, Stream::prepare_write_stream, nullptr, D::execute_write,
+         D::resume_write},
+        {Operation::stream_control, D::prepare_nothing, nullptr, Stream::execute_stream_control,
+         nullptr},
     }};
 
     static constexpr bool complete() {

@@ -5,12 +5,13 @@
 
 #include "base/limits.h"
 #include "scsi/cdb_fields.h"
-#include "scsi/data_in.h"
+#include "scsi/lba_status.h"
 #include "scsi/unmap_list.h"
 #include "target/device_server.h"
 
 namespace olio::target {
 
+using scsi::LogicalUnitState;
 using scsi::MediumAccess;
 
 namespace {
@@ -38,6 +39,13 @@ using Extent = scsi::LbaStatusExtent;
 bool DeviceServer::prepare_unmap(Command& c) {
     if (!prepare_parameters(c))
         return false;
+    const scsi::NexusState nexus = static_cast<const ITNexusImpl&>(c.nexus()).state();
+    const auto anchor = scsi::decode_unmap_anchor(request_of(c, &c.unit_->state(), nexus));
+    if (!anchor) {
+        refuse(c, anchor.error());
+        return false;
+    }
+    c.anchor_ = *anchor;
     c.buffer_bytes_ = static_cast<std::uint32_t>(ranges_offset(c.transfer_bytes_) + ranges_bytes);
     return true;
 }
@@ -105,6 +113,7 @@ Step DeviceServer::next_unmap(Command& c) {
         if (opcode == StoreOpcode::write_zeroes && !zero_ends)
             continue;
         ask_store(c, opcode, at, piece, {});
+        c.io_.anchor = c.anchor_;
         return Step::submit;
     }
     return succeed(c);
@@ -124,6 +133,7 @@ bool DeviceServer::prepare_write_same(Command& c) {
         return false;
     }
     c.unmap_ = fields->unmap;
+    c.anchor_ = fields->anchor;
     c.access_ = MediumAccess::writes;
     c.first_block_ = c.decoded_.lba;
     c.end_block_ = c.decoded_.lba + c.decoded_.blocks;
@@ -164,6 +174,7 @@ Step DeviceServer::next_write_same(Command& c) {
     if (c.phase_ == same_zeroes) {
         ask_store(c, StoreOpcode::write_zeroes, at, left, {});
         c.io_.may_unmap = c.unmap_;
+        c.io_.anchor = c.anchor_;
     } else {
         const std::uint64_t block_bytes = c.unit_->block_bytes();
         const std::uint64_t blocks =
@@ -184,65 +195,84 @@ Step DeviceServer::resume_write_same(Command& c) {
     return ask_flush(c) ? Step::submit : succeed(c);
 }
 
-// --- GET LBA STATUS (SBC-4 5.8) ---
+// --- GET LBA STATUS (SBC-4 5.8 and 5.9) ---
+
+bool DeviceServer::prepare_get_lba_status(Command& c) {
+    const auto fields = scsi::decode_lba_status(c.cdb);
+    if (!fields) {
+        refuse(c, fields.error());
+        return false;
+    }
+    const std::uint64_t left = c.unit_->state().geometry.blocks - c.decoded_.lba;
+    c.cursor_ = c.decoded_.lba +  // where the search ends
+                (fields->scan_blocks == 0 ? left : std::min(left, fields->scan_blocks));
+    return true;
+}
 
 // The buffer: first the extents found so far (items_ of them), then room for the parameter data.
 Step DeviceServer::execute_get_lba_status(Command& c) {
     if (!obtain_buffer(c, most_extents * (sizeof(Extent) + lba_status_descriptor_bytes) +
                               lba_status_header_bytes))
         return Step::waiting;
-    if (c.unit_->capabilities().extent_status == Support::none) {
-        ::new (c.buffer_.data())
-            Extent{c.decoded_.lba, c.unit_->state().geometry.blocks - c.decoded_.lba,
-                   scsi::ProvisioningStatus::mapped};
-        c.items_ = 1;
-        return answer_lba_status(c);
-    }
-    return next_lba_status(c);
+    const LogicalUnitState& state = c.unit_->state();
+    if (state.provisioning.unmap && c.unit_->capabilities().extent_status != Support::none)
+        return next_lba_status(c);
+    // Fully provisioned, or the store cannot tell.
+    c.io_.mapped = true;
+    c.io_.extent_blocks = state.geometry.blocks;
+    return resume_get_lba_status(c);
 }
 
 Step DeviceServer::next_lba_status(Command& c) {
     const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
     ask_store(c, StoreOpcode::extent_status, at, c.unit_->state().geometry.blocks - at, {});
     c.io_.mapped = true;
+    c.io_.anchored = false;
     c.io_.extent_blocks = 0;
     return Step::submit;
 }
 
 Step DeviceServer::resume_get_lba_status(Command& c) {
+    using scsi::LbaStatusEnd;
+    using scsi::ProvisioningStatus;
     const std::uint64_t capacity = c.unit_->state().geometry.blocks;
+    const std::uint64_t end = std::min(capacity, c.cursor_);
     const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
-    if (at >= capacity)  // it has shrunk meanwhile
-        return answer_lba_status(c);
-    const std::uint64_t blocks = std::clamp<std::uint64_t>(c.io_.extent_blocks, 1, capacity - at);
-    const auto status =
-        c.io_.mapped ? scsi::ProvisioningStatus::mapped : scsi::ProvisioningStatus::deallocated;
+    const LbaStatusEnd last =
+        c.cursor_ < capacity ? LbaStatusEnd::scan_length : LbaStatusEnd::end_of_medium;
+    if (at >= end)  // it has shrunk meanwhile
+        return answer_lba_status(c, last);
+    const std::uint64_t blocks = std::clamp<std::uint64_t>(c.io_.extent_blocks, 1, end - at);
+    const auto status = c.io_.mapped     ? ProvisioningStatus::mapped
+                        : c.io_.anchored ? ProvisioningStatus::anchored
+                                         : ProvisioningStatus::deallocated;
     const std::size_t room = std::clamp<std::size_t>(
         (std::max<std::size_t>(c.decoded_.allocation_bytes, lba_status_header_bytes) -
          lba_status_header_bytes) /
             lba_status_descriptor_bytes,
         1, most_extents);
     auto* const extents = reinterpret_cast<Extent*>(c.buffer_.data());
+    Extent* const before = c.items_ == 0 ? nullptr : &extents[c.items_ - 1];
     c.done_blocks_ += blocks;
-    if (c.items_ != 0 && extents[c.items_ - 1].status == status) {
-        extents[c.items_ - 1].blocks += blocks;
-    } else {
+    if (before != nullptr && before->status == status && before->lba + before->blocks == at) {
+        before->blocks += blocks;
+    } else if (scsi::wanted(scsi::decode_lba_status(c.cdb)->report, status)) {
         if (c.items_ == room)
-            return answer_lba_status(c);
+            return answer_lba_status(c, LbaStatusEnd::allocation_length);
         ::new (extents + c.items_++) Extent{at, blocks, status};
     }
-    return at + blocks < capacity ? next_lba_status(c) : answer_lba_status(c);
+    return at + blocks < end ? next_lba_status(c) : answer_lba_status(c, last);
 }
 
-Step DeviceServer::answer_lba_status(Command& c) {
+Step DeviceServer::answer_lba_status(Command& c, scsi::LbaStatusEnd end) {
     constexpr std::size_t offset = most_extents * sizeof(Extent);
     const auto* const extents = reinterpret_cast<const Extent*>(c.buffer_.data());
     const MutableBytes room =
         c.buffer_
             .bytes(offset + lba_status_header_bytes + most_extents * lba_status_descriptor_bytes)
             .subspan(offset);
-    return answer_with(c, room,
-                       [&](Builder& into) { scsi::get_lba_status({extents, c.items_}, into); });
+    return answer_with(
+        c, room, [&](Builder& into) { scsi::put_lba_status({extents, c.items_}, end, into); });
 }
 
 }  // namespace olio::target

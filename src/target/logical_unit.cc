@@ -39,10 +39,11 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
         options.identification ? *options.identification : store.identification();
     state.geometry = store.geometry();
     const std::uint32_t block_bytes = state.geometry.block_bytes;
-    state.provisioning.unmap = capabilities.unmap == Support::native;
+    state.provisioning.unmap = options.thin && capabilities.unmap == Support::native;
     state.provisioning.write_same_unmap = state.provisioning.unmap;
-    state.provisioning.unmapped_reads_zeros = capabilities.unmapped_reads_zeros;
     if (state.provisioning.unmap) {
+        state.provisioning.unmapped_reads_zeros = capabilities.unmapped_reads_zeros;
+        state.provisioning.anchor = capabilities.anchor == Support::native;
         state.provisioning.granularity_blocks = capabilities.unmap_granularity_blocks;
         state.provisioning.alignment_blocks = capabilities.unmap_alignment_blocks;
         state.provisioning.maximum_unmap_blocks = limits::unmap_blocks;
@@ -58,6 +59,7 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.maximum_transfer_blocks =
         static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
     state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
+    state.maximum_atomic_blocks = capabilities.maximum_atomic_bytes / block_bytes;
     return state;
 }
 
@@ -104,8 +106,10 @@ void LogicalUnitView::remove(ITLNexus& itl) noexcept {
 
 void LogicalUnitView::remove(Command& command) noexcept {
     commands_.remove(command);
-    if (closed_) [[unlikely]]
+    if (closed_ || !fences_.empty()) [[unlikely]] {
+        command_left();
         close_if_unused();
+    }
 }
 
 void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
@@ -303,7 +307,8 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
                     const scsi::ModePages pages = scsi::mode_pages_after_reset(state);
                     StateEffects effects;
                     effects.changed = state.reservations.reserved_by != 0 || state.stopped ||
-                                      !(pages == state.mode_pages);
+                                      state.streams.open != 0 || !(pages == state.mode_pages);
+                    state.streams = {};
                     state.reservations = {};
                     state.stopped = false;
                     state.mode_pages = pages;

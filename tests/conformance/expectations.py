@@ -12,12 +12,10 @@ LATER = {
     "ProutReserve": "PERSISTENT RESERVE OUT is not served yet",
     "ProutClear": "PERSISTENT RESERVE OUT is not served yet",
     "ProutPreempt": "PERSISTENT RESERVE OUT is not served yet",
-    "OrWrite": "ORWRITE is not served: optional in SBC-4 and unused by hosts",
     "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
     "ReadDefectData10": "READ DEFECT DATA is not served: there is no defect list",
     "ReadDefectData12": "READ DEFECT DATA is not served: there is no defect list",
     "Sanitize": "SANITIZE is not served, and its tests must be asked for (--allow-sanitize)",
-    "WriteAtomic16": "WRITE ATOMIC is not served: optional in SBC-4",
 }
 
 # Test -> (the LUNs where it skips itself, why). LUNs are those of conformance_test.py.

@@ -125,8 +125,9 @@ std::uint64_t memory_available_bytes() {
 }
 
 Result<std::shared_ptr<RamMemory>> RamMemory::create(std::uint64_t size_bytes, bool preallocate,
-                                                     std::string_view name) {
-    OLIO_TRY(check_memory(size_bytes, name));
+                                                     std::string_view name,
+                                                     std::uint64_t limit_bytes) {
+    OLIO_TRY(check_memory(limit_bytes == 0 ? size_bytes : std::min(size_bytes, limit_bytes), name));
     std::shared_ptr<RamMemory> made(new RamMemory);
     // Address space costs nothing: as much as the machine has memory leaves every growth possible.
     const std::uint64_t room = std::max(size_bytes, meminfo("MemTotal") + meminfo("SwapTotal"));
@@ -143,11 +144,13 @@ Result<std::shared_ptr<RamMemory>> RamMemory::create(std::uint64_t size_bytes, b
         return fail_errno(errno, fmt::format("{}: no room for {} in the address space", name,
                                              in_units(size_bytes)));
     made->map_bytes_ = round_up(made->reserved_bytes_ / page / 8 + 8, page);
-    void* map = ::mmap(nullptr, made->map_bytes_, PROT_READ | PROT_WRITE,
+    void* map = ::mmap(nullptr, 2 * made->map_bytes_, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return fail_errno(errno, fmt::format("{}: no room for the map of pages", name));
     made->written_ = static_cast<std::atomic<std::uint64_t>*>(map);
+    made->anchored_ = made->written_ + made->map_bytes_ / sizeof(*made->written_);
+    made->limit_pages_ = limit_bytes / page;
     OLIO_TRY(made->open_pages(size_bytes));
     if (preallocate && ::madvise(made->base_, round_up(size_bytes, page), MADV_POPULATE_WRITE) != 0)
         return fail_errno(errno,
@@ -167,7 +170,7 @@ RamMemory::~RamMemory() {
     if (base_ != nullptr)
         ::munmap(base_, reserved_bytes_);
     if (written_ != nullptr)
-        ::munmap(static_cast<void*>(written_), map_bytes_);
+        ::munmap(static_cast<void*>(written_), 2 * map_bytes_);
 }
 
 Result<void> RamMemory::open_pages(std::uint64_t size_bytes) {
@@ -200,23 +203,82 @@ void RamMemory::read(std::uint64_t offset, MutableBytes into) const noexcept {
     copy(into.data(), base_ + offset, into.size());
 }
 
-// Data first, then the mark; clear() takes the mark away first, then the data. So at the end of any
-// race between the two no page that holds data is unmarked.
-void RamMemory::write(std::uint64_t offset, Bytes from) noexcept {
-    if (from.empty())
-        return;
-    copy(base_ + offset, from.data(), from.size());
-    mark(offset / page, (offset + from.size() - 1) / page);
-}
-
-void RamMemory::mark(std::uint64_t first_page, std::uint64_t last_page) noexcept {
+// The pages of a range that one word of the maps has, as (word, bits).
+namespace {
+template <class Each>
+void each_word(std::uint64_t first_page, std::uint64_t last_page, Each each) noexcept {
     for (std::uint64_t word = first_page / 64; word <= last_page / 64; ++word) {
         const std::uint64_t from = std::max(first_page, word * 64) % 64;
         const std::uint64_t to = std::min(last_page, word * 64 + 63) % 64;
-        const std::uint64_t bits = (~std::uint64_t{0} >> (63 - (to - from))) << from;
-        if ((written_[word].load(std::memory_order_relaxed) & bits) != bits)
-            written_[word].fetch_or(bits, std::memory_order_seq_cst);
+        each(word, (~std::uint64_t{0} >> (63 - (to - from))) << from);
     }
+}
+}  // namespace
+
+// Data first, then the mark; clear() takes the mark away first, then the data. So at the end of any
+// race between the two no page that holds data is unmarked. Where there is a limit the pages are
+// taken before, too.
+bool RamMemory::write(std::uint64_t offset, Bytes from) noexcept {
+    if (from.empty())
+        return true;
+    const std::uint64_t first = offset / page;
+    const std::uint64_t last = (offset + from.size() - 1) / page;
+    if (limit_pages_ != 0 && !all_written(first, last) &&
+        !change(first, last, Becomes::written, false))
+        return false;
+    copy(base_ + offset, from.data(), from.size());
+    if (!all_written(first, last))
+        (void)change(first, last, Becomes::written, true);
+    return true;
+}
+
+bool RamMemory::all_written(std::uint64_t first_page, std::uint64_t last_page) const noexcept {
+    bool all = true;
+    each_word(first_page, last_page, [&](std::uint64_t word, std::uint64_t bits) {
+        all = all && (written_[word].load(std::memory_order_relaxed) & bits) == bits;
+    });
+    return all;
+}
+
+std::uint64_t RamMemory::count_taken(std::uint64_t first_page,
+                                     std::uint64_t last_page) const noexcept {
+    std::uint64_t count = 0;
+    each_word(first_page, last_page, [&](std::uint64_t word, std::uint64_t bits) {
+        count += static_cast<std::uint64_t>(
+            std::popcount((written_[word].load() | anchored_[word].load()) & bits));
+    });
+    return count;
+}
+
+void RamMemory::apply(std::uint64_t first_page, std::uint64_t last_page, Becomes becomes) noexcept {
+    each_word(first_page, last_page, [&](std::uint64_t word, std::uint64_t bits) {
+        if (becomes == Becomes::written) {
+            if ((written_[word].load(std::memory_order_relaxed) & bits) != bits)
+                written_[word].fetch_or(bits);
+        } else if ((written_[word].load(std::memory_order_relaxed) & bits) != 0) {
+            written_[word].fetch_and(~bits);
+        }
+        if (becomes == Becomes::anchored)
+            anchored_[word].fetch_or(bits);
+        else if ((anchored_[word].load(std::memory_order_relaxed) & bits) != 0)
+            anchored_[word].fetch_and(~bits);
+    });
+}
+
+bool RamMemory::change(std::uint64_t first_page, std::uint64_t last_page, Becomes becomes,
+                       bool forced) noexcept {
+    if (limit_pages_ == 0) {
+        apply(first_page, last_page, becomes);
+        return true;
+    }
+    const std::scoped_lock guard(limit_lock_);
+    const std::uint64_t after = becomes == Becomes::free ? 0 : last_page - first_page + 1;
+    const std::uint64_t taken = taken_pages_ - count_taken(first_page, last_page) + after;
+    if (!forced && taken > limit_pages_ && taken > taken_pages_)
+        return false;
+    taken_pages_ = taken;
+    apply(first_page, last_page, becomes);
+    return true;
 }
 
 void RamMemory::zero(std::uint64_t offset, std::uint64_t length) noexcept {
@@ -232,7 +294,7 @@ void RamMemory::zero(std::uint64_t offset, std::uint64_t length) noexcept {
     }
 }
 
-std::int64_t RamMemory::clear(std::uint64_t offset, std::uint64_t length) noexcept {
+std::int64_t RamMemory::clear(std::uint64_t offset, std::uint64_t length, bool anchor) noexcept {
     const std::uint64_t end = offset + length;
     const std::uint64_t first = round_up(offset, page);
     const std::uint64_t last = end / page * page;
@@ -240,15 +302,10 @@ std::int64_t RamMemory::clear(std::uint64_t offset, std::uint64_t length) noexce
         zero(offset, length);
         return 0;
     }
+    if (!change(first / page, last / page - 1, anchor ? Becomes::anchored : Becomes::free, false))
+        return -ENOSPC;
     zero(offset, first - offset);
     zero(last, end - last);
-    for (std::uint64_t at = first / page; at < last / page;) {
-        const std::uint64_t count = std::min(last / page - at, 64 - at % 64);
-        const std::uint64_t bits = (~std::uint64_t{0} >> (64 - count)) << (at % 64);
-        if ((written_[at / 64].load(std::memory_order_relaxed) & bits) != 0)
-            written_[at / 64].fetch_and(~bits, std::memory_order_seq_cst);
-        at += count;
-    }
     return ::madvise(base_ + first, last - first, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
@@ -256,11 +313,18 @@ RamMemory::Extent RamMemory::extent(std::uint64_t offset) const noexcept {
     const std::uint64_t size = size_bytes_;
     const std::uint64_t pages = round_up(size, page) / page;
     std::uint64_t at = offset / page;
-    const bool written = (written_[at / 64].load(std::memory_order_relaxed) >> (at % 64) & 1) != 0;
+    const auto is_set = [at](const std::atomic<std::uint64_t>* map) {
+        return (map[at / 64].load(std::memory_order_relaxed) >> (at % 64) & 1) != 0;
+    };
+    const bool written = is_set(written_);
+    const bool anchored = !written && is_set(anchored_);
     const std::uint64_t stop = std::min(pages, at + extent_words * 64);
     while (at < stop) {
-        std::uint64_t word = written_[at / 64].load(std::memory_order_relaxed);
-        word = (written ? ~word : word) >> (at % 64);  // ones: the other state
+        const std::uint64_t has_data = written_[at / 64].load(std::memory_order_relaxed);
+        const std::uint64_t kept = anchored_[at / 64].load(std::memory_order_relaxed) & ~has_data;
+        // Ones: another state.
+        const std::uint64_t same = written ? has_data : anchored ? kept : ~(has_data | kept);
+        const std::uint64_t word = ~same >> (at % 64);
         const auto run = static_cast<std::uint64_t>(std::countr_zero(word));
         if (run < 64 - at % 64) {
             at += run;
@@ -269,7 +333,11 @@ RamMemory::Extent RamMemory::extent(std::uint64_t offset) const noexcept {
         at += 64 - at % 64;
     }
     const std::uint64_t end = std::min(std::min(at, stop) * page, size);
-    return {written, end > offset ? end - offset : 1};
+    return {written, anchored, end > offset ? end - offset : 1};
+}
+
+std::uint64_t RamMemory::taken_bytes() const noexcept {
+    return count_taken(0, (size_bytes_ - 1) / page) * page;
 }
 
 std::uint64_t RamMemory::untouched_bytes() const noexcept {
@@ -280,7 +348,9 @@ std::uint64_t RamMemory::untouched_bytes() const noexcept {
     for (std::uint64_t word = 0; word < words; ++word)
         written += static_cast<std::uint64_t>(
             std::popcount(written_[word].load(std::memory_order_relaxed)));
-    const std::uint64_t size = size_bytes_;
+    const std::uint64_t size = limit_pages_ == 0
+                                   ? size_bytes_.load()
+                                   : std::min<std::uint64_t>(size_bytes_, limit_bytes());
     return size > written * page ? size - written * page : 0;
 }
 

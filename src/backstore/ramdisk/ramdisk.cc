@@ -20,6 +20,10 @@ using target::StoreStatus;
 // Giving pages back costs time for each of them; more than this much is done on a helper thread.
 constexpr std::uint64_t clear_at_once_bytes = 4 << 20;
 
+// A power failure leaves nothing of any write, so each of them is whole; the bound is on how long
+// others wait for one.
+constexpr std::uint32_t atomic_bytes = 1 << 20;
+
 class RamChannel final : public target::StoreChannel {
   public:
     RamChannel(reactor::Shard& shard, std::shared_ptr<RamMemory> memory, std::uint32_t block_bytes)
@@ -38,7 +42,9 @@ class RamChannel final : public target::StoreChannel {
     // Everything is either done at once or soon.
     void cancel(StoreIo&) noexcept override {}
     void stepped(StoreIo& io, std::int64_t result) noexcept override {
-        io.complete(result < 0 ? StoreStatus::internal_error : StoreStatus::good);
+        io.complete(result == -ENOSPC ? StoreStatus::no_space
+                    : result < 0      ? StoreStatus::internal_error
+                                      : StoreStatus::good);
     }
 
   private:
@@ -52,8 +58,8 @@ class RamChannel final : public target::StoreChannel {
         io.complete(StoreStatus::good);
     }
     void write(StoreIo& io) noexcept {
-        memory_->write(io.lba * block_bytes_, io.data);
-        io.complete(StoreStatus::good);
+        io.complete(memory_->write(io.lba * block_bytes_, io.data) ? StoreStatus::good
+                                                                   : StoreStatus::no_space);
     }
     void clear(StoreIo& io) noexcept {
         if (io.blocks * block_bytes_ <= clear_at_once_bytes) {
@@ -66,6 +72,7 @@ class RamChannel final : public target::StoreChannel {
         const std::uint64_t offset = io.lba * block_bytes_;
         const RamMemory::Extent found = memory_->extent(offset);
         io.mapped = found.written;
+        io.anchored = found.anchored;
         io.extent_blocks = std::max<std::uint64_t>(found.length / block_bytes_, 1);
         io.complete(StoreStatus::good);
     }
@@ -74,7 +81,8 @@ class RamChannel final : public target::StoreChannel {
     static std::int64_t clear_now(void* argument) {
         const StoreIo& io = *static_cast<StoreIo*>(argument);
         const auto& self = static_cast<RamChannel&>(*io.channel);
-        return self.memory_->clear(io.lba * self.block_bytes_, io.blocks * self.block_bytes_);
+        return self.memory_->clear(io.lba * self.block_bytes_, io.blocks * self.block_bytes_,
+                                   io.anchor);
     }
 
     reactor::Shard& shard_;
@@ -105,6 +113,8 @@ class RamDisk final : public target::Backstore {
         able.unmap = target::Support::native;
         able.write_zeroes = target::Support::native;
         able.extent_status = target::Support::native;
+        able.anchor = target::Support::native;
+        able.maximum_atomic_bytes = atomic_bytes;
         able.unmapped_reads_zeros = true;
         able.borrows = true;
         able.unmap_granularity_blocks = page_blocks();
@@ -152,7 +162,14 @@ Result<std::unique_ptr<target::Backstore>> open(const Options& options) {
         return fail(EINVAL,
                     fmt::format("{}: the size, {} bytes, is not a multiple of the block size {}",
                                 options.name, options.size_bytes, options.block_bytes));
-    auto memory = RamMemory::create(options.size_bytes, options.preallocate, options.name);
+    if (options.limit_bytes != 0 &&
+        (options.preallocate || options.limit_bytes % RamMemory::page_bytes != 0))
+        return fail(EINVAL,
+                    fmt::format("{}: a limit of {} bytes of memory; it must be a multiple of {}, "
+                                "and cannot be had with preallocation",
+                                options.name, options.limit_bytes, RamMemory::page_bytes));
+    auto memory = RamMemory::create(options.size_bytes, options.preallocate, options.name,
+                                    options.limit_bytes);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
     return std::make_unique<RamDisk>(options, std::move(*memory));

@@ -14,6 +14,9 @@ namespace olio::ramdisk {
 struct Options {
     std::uint64_t size_bytes = 0;     // a multiple of block_bytes, and no more than memory can hold
     std::uint32_t block_bytes = 512;  // 512 or 4096
+    // Written and anchored blocks may take no more memory than this, a multiple of 4096; a write
+    // beyond it fails for want of space. 0: as much as the disk is large.
+    std::uint64_t limit_bytes = 0;
     bool preallocate = false;      // take all the memory now, rather than page by page as written
     std::string name = "ramdisk";  // for messages; the identity follows from it where there is no
     std::string serial;            // serial number

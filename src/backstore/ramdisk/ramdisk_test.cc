@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "backstore/ramdisk/ram_memory.h"
 #include "target/backstore_conformance_testing.h"
@@ -82,7 +83,7 @@ TEST(Ramdisk, TakesMemoryOnlyForWhatWasWrittenAndGivesItBack) {
     const std::uint64_t at_first = resident_bytes();
     const AlignedBytes data(64 * mib, 7);
     const std::uint64_t with_data = resident_bytes();
-    memory->write(100 * mib, data.view());
+    EXPECT_TRUE(memory->write(100 * mib, data.view()));
     EXPECT_GT(resident_bytes(), with_data + 60 * mib);
     EXPECT_EQ(memory->clear(0, 256 * mib), 0);
     EXPECT_LT(resident_bytes(), at_first + 64 * mib + 8 * mib);
@@ -100,7 +101,7 @@ TEST(Ramdisk, PreallocatedMemoryIsThereFromTheStart) {
 TEST(Ramdisk, ExtentsEndWhereThePagesDo) {
     const auto memory = RamMemory::create(mib, false, "test").value();
     const AlignedBytes byte(512, 1);
-    memory->write(70 * 4096 + 512, byte.view());
+    EXPECT_TRUE(memory->write(70 * 4096 + 512, byte.view()));
     const auto hole = memory->extent(512);
     EXPECT_FALSE(hole.written);
     EXPECT_EQ(hole.length, 70 * 4096u - 512);
@@ -111,7 +112,7 @@ TEST(Ramdisk, ExtentsEndWhereThePagesDo) {
     EXPECT_FALSE(rest.written);
     EXPECT_EQ(rest.length, mib - 71 * 4096);
     const AlignedBytes much(200 * 4096, 1);
-    memory->write(20 * 4096, much.view());
+    EXPECT_TRUE(memory->write(20 * 4096, much.view()));
     const auto run = memory->extent(63 * 4096 + 4095);
     EXPECT_TRUE(run.written);
     EXPECT_EQ(run.length, (220 - 63) * 4096u - 4095);
@@ -120,7 +121,7 @@ TEST(Ramdisk, ExtentsEndWhereThePagesDo) {
 TEST(Ramdisk, ZeroingPartOfAPageKeepsTheRest) {
     const auto memory = RamMemory::create(mib, false, "test").value();
     const AlignedBytes data(3 * 4096, 9);
-    memory->write(0, data.view());
+    EXPECT_TRUE(memory->write(0, data.view()));
     EXPECT_EQ(memory->clear(512, 2 * 4096), 0);
     AlignedBytes got(3 * 4096, 1);
     memory->read(0, got.bytes());
@@ -159,6 +160,71 @@ TEST(Ramdisk, NamesGiveDisksDifferentIdentitiesThatLast) {
     EXPECT_NE(one.naa, two.naa);
     options.serial = "S123";
     EXPECT_EQ(open(options).value()->identification().serial, "S123");
+}
+
+TEST(RamMemory, TakesNoMoreThanItsLimit) {
+    const auto memory = *RamMemory::create(64 * mib, false, "small", 8 * 4096);
+    std::vector<std::uint8_t> page(4096, 1);
+    for (std::uint64_t i = 0; i < 8; ++i)
+        ASSERT_TRUE(memory->write(i * 2 * 4096, page));
+    EXPECT_FALSE(memory->write(mib, page));
+    EXPECT_EQ(memory->taken_bytes(), memory->limit_bytes());
+    EXPECT_FALSE(memory->extent(mib).written);
+    EXPECT_TRUE(memory->write(0, page)) << "what is there may be written again";
+    EXPECT_EQ(memory->clear(0, 4096), 0);
+    EXPECT_TRUE(memory->write(mib, page));
+    EXPECT_EQ(memory->clear(2 * 4096, 4096, true), 0);  // anchored: it keeps its place
+    EXPECT_FALSE(memory->write(2 * mib, page));
+    EXPECT_EQ(memory->clear(4 * mib, 4096, true), -ENOSPC);
+    EXPECT_TRUE(memory->write(2 * 4096, page));
+    EXPECT_EQ(memory->clear(0, 64 * mib), 0);
+    EXPECT_EQ(memory->taken_bytes(), 0U);
+    EXPECT_TRUE(memory->write(2 * mib, page));
+}
+
+TEST(RamMemory, AnchoredPagesReadZerosAndAreToldApart) {
+    const auto memory = *RamMemory::create(mib, false, "anchored");
+    std::vector<std::uint8_t> pages(8 * 4096, 7);
+    ASSERT_TRUE(memory->write(0, pages));
+    ASSERT_EQ(memory->clear(4096, 2 * 4096, true), 0);
+    ASSERT_EQ(memory->clear(3 * 4096, 4096), 0);
+    const auto first = memory->extent(0);
+    EXPECT_TRUE(first.written);
+    EXPECT_EQ(first.length, 4096U);
+    const auto kept = memory->extent(4096);
+    EXPECT_FALSE(kept.written);
+    EXPECT_TRUE(kept.anchored);
+    EXPECT_EQ(kept.length, 2 * 4096U);
+    EXPECT_FALSE(memory->extent(3 * 4096).anchored);
+    EXPECT_EQ(memory->extent(3 * 4096).length, 4096U);
+    EXPECT_EQ(*memory->at(4096), 0);
+    ASSERT_TRUE(memory->write(4096, std::span(pages).first(4096)));
+    EXPECT_TRUE(memory->extent(4096).written);
+    EXPECT_FALSE(memory->extent(4096).anchored);
+}
+
+// Whatever threads do at once, what is counted is what the maps say.
+TEST(RamMemory, CountsRightWhenManyThreadsWriteAndClear) {
+    const auto memory = *RamMemory::create(mib, false, "raced", 64 * 4096);
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 4; ++t)
+        threads.emplace_back([&memory, t] {
+            std::vector<std::uint8_t> page(4096, static_cast<std::uint8_t>(t));
+            for (unsigned i = 0; i < 400; ++i) {
+                const std::uint64_t at = (i * 7 + t * 13) % 256 * 4096;
+                if (i % 3 == 0)
+                    (void)memory->clear(at, 3 * 4096 <= mib - at ? 3 * 4096 : 4096, i % 2 == 0);
+                else
+                    (void)memory->write(at, page);
+            }
+        });
+    for (std::thread& thread : threads)
+        thread.join();
+    EXPECT_EQ(memory->clear(0, mib), 0);
+    std::vector<std::uint8_t> page(4096, 9);
+    for (std::uint64_t i = 0; i < 64; ++i)
+        EXPECT_TRUE(memory->write(i * 4096, page)) << i;
+    EXPECT_FALSE(memory->write(64 * 4096, page));
 }
 
 }  // namespace

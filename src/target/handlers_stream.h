@@ -1,0 +1,13 @@
+// STREAM CONTROL and WRITE STREAM.
+#pragma once
+
+#include "target/device_server.h"
+
+namespace olio::target {
+
+struct DeviceServer::StreamHandlers {
+    static bool prepare_write_stream(Command&);
+    static Step execute_stream_control(Command&);
+};
+
+}  // namespace olio::target
