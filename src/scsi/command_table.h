@@ -25,15 +25,16 @@ enum class DataDirection : std::uint8_t { none, in, out };
 // What a command does to the medium; decides write protection, START STOP UNIT and capacity checks.
 enum class MediumAccess : std::uint8_t { none, reads, writes };
 
-// How SPC-5 tables 67 to 69 and SBC-4 table 20 treat the command under another's reservation. For
-// now only SPC-2 RESERVE/RELEASE asks (SPC-2 table 10: all but `always_allowed` and `special`
-// conflict); PERSISTENT RESERVE, which lets TEST UNIT READY and READ CAPACITY pass, brings its
-// columns with it.
+// How the command fares under another's reservation: SPC-5 table 65 and SBC-4 table 13 for
+// persistent ones, SPC-2 table 10 for RESERVE. reservations.h decides by it.
 enum class ReservationClass : std::uint8_t {
-    always_allowed,  // INQUIRY, REPORT LUNS, REQUEST SENSE, ...
-    reads,           // refused by exclusive access types only
-    writes,          // refused by write exclusive types as well
-    special,         // its handler decides (PERSISTENT RESERVE OUT, RELEASE)
+    always_allowed,         // INQUIRY, REPORT LUNS, REQUEST SENSE, ...
+    allowed_if_persistent,  // TEST UNIT READY, READ CAPACITY: refused under RESERVE alone
+    reads,                  // refused by exclusive access types only
+    writes,                 // refused by write exclusive types as well
+    start_stop,             // as allowed_if_persistent if it only starts, else as writes
+    persistent_reserve,     // refused under any RESERVE, else its handler decides
+    special,                // its handler decides: RESERVE, RELEASE
 };
 
 // Asymmetric access states in which the command is accepted (SPC-5 5.17.2.4), as a mask of
@@ -104,6 +105,7 @@ enum class Operation : std::uint8_t {
     start_stop_unit,
     reserve,
     release,
+    persistent_reserve_out,
     read,
     write,
     write_and_verify,

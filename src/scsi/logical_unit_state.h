@@ -15,6 +15,7 @@
 #include "scsi/access_states.h"
 #include "scsi/command_table.h"
 #include "scsi/mode_pages.h"
+#include "scsi/reservations.h"
 #include "scsi/types.h"
 
 namespace olio::scsi {
@@ -50,11 +51,6 @@ struct Provisioning {
     std::uint32_t maximum_unmap_blocks = 0;       // of one UNMAP in all; 0: no limit
     std::uint32_t maximum_unmap_descriptors = 0;  // 0: no limit
     std::uint64_t maximum_write_same_blocks = 0;  // 0: no limit
-};
-
-// A SPC-2 reservation (RESERVE/RELEASE). Persistent reservations get their place beside it.
-struct Reservations {
-    NexusId reserved_by = 0;
 };
 
 // One target port through which the logical unit is reached, for VPD pages 83h and 88h.
@@ -106,6 +102,7 @@ struct LogicalUnitState {
     std::optional<ModePages> saved_mode_pages;  // what MODE SELECT with SP = 1 saved
     bool mode_pages_savable = false;            // there is stable storage to save them on
     Reservations reservations;
+    bool reservations_can_persist = false;  // APTPL = 1: there is a place to keep them
     AccessStateTable access;
     Streams streams;
     bool write_protected = false;  // by the administrator or the backing store; also SWP

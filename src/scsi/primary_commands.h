@@ -6,12 +6,29 @@
 
 #include "scsi/command_shapes.h"
 #include "scsi/data_in.h"
+#include "scsi/reservations.h"
 
 namespace olio::scsi::rows {
 
+constexpr CommandRow reserve_in(DataInFunction function, std::int16_t service_action) {
+    return with_service_action(with(answer(function, {7, 2}), ReservationClass::persistent_reserve,
+                                    AccessStates::standby_too),
+                               service_action);
+}
+
+// SCOPE and TYPE are ignored by some service actions, so all of their bits may be set.
+constexpr CommandRow reserve_out(std::int16_t service_action) {
+    return {.service_action = service_action,
+            .direction = DataDirection::out,
+            .parameter_bytes = {5, 4},
+            .reservation = ReservationClass::persistent_reserve,
+            .access_states = AccessStates::standby_too,
+            .operation = Operation::persistent_reserve_out};
+}
+
 inline constexpr std::array primary{
     make_row("TEST UNIT READY", "00 00 00 00 00 00",
-             {.reservation = ReservationClass::reads,
+             {.reservation = ReservationClass::allowed_if_persistent,
               .ordering = Ordering::implicit_head_of_queue,
               .operation = Operation::test_unit_ready}),
     make_row("REQUEST SENSE", "03 01 00 00 FF 00",
@@ -26,7 +43,7 @@ inline constexpr std::array primary{
                   Ordering::implicit_head_of_queue)),
     make_row("MODE SELECT(6)", "15 11 00 00 FF 00", mode_select_row({4, 1})),
     make_row("RESERVE(6)", "16 00 00 00 00 00",
-             reservation_command(Operation::reserve, ReservationClass::writes)),
+             reservation_command(Operation::reserve, ReservationClass::special)),
     make_row("RELEASE(6)", "17 00 00 00 00 00",
              reservation_command(Operation::release, ReservationClass::special)),
     make_row("MODE SENSE(6)", "1A 08 FF FF FF 00",
@@ -35,11 +52,32 @@ inline constexpr std::array primary{
              with(answer(log_sense, {7, 2}), always_allowed, standby_too)),
     make_row("MODE SELECT(10)", "55 11 00 00 00 00 00 FF FF 00", mode_select_row({7, 2})),
     make_row("RESERVE(10)", "56 00 00 00 00 00 00 00 00 00",
-             reservation_command(Operation::reserve, ReservationClass::writes)),
+             reservation_command(Operation::reserve, ReservationClass::special)),
     make_row("RELEASE(10)", "57 00 00 00 00 00 00 00 00 00",
              reservation_command(Operation::release, ReservationClass::special)),
     make_row("MODE SENSE(10)", "5A 18 FF FF 00 00 00 FF FF 00",
              with(answer(mode_sense, {7, 2}), ReservationClass::reads, standby_too)),
+    make_row("PERSISTENT RESERVE IN (READ KEYS)", "5E 00 00 00 00 00 00 FF FF 00",
+             reserve_in(read_keys, 0)),
+    make_row("PERSISTENT RESERVE IN (READ RESERVATION)", "5E 01 00 00 00 00 00 FF FF 00",
+             reserve_in(read_reservation, 1)),
+    make_row("PERSISTENT RESERVE IN (REPORT CAPABILITIES)", "5E 02 00 00 00 00 00 FF FF 00",
+             reserve_in(report_reservation_capabilities, 2)),
+    make_row("PERSISTENT RESERVE IN (READ FULL STATUS)", "5E 03 00 00 00 00 00 FF FF 00",
+             reserve_in(read_full_status, 3)),
+    make_row("PERSISTENT RESERVE OUT (REGISTER)", "5F 00 FF 00 00 FF FF FF FF 00", reserve_out(0)),
+    make_row("PERSISTENT RESERVE OUT (RESERVE)", "5F 01 FF 00 00 FF FF FF FF 00", reserve_out(1)),
+    make_row("PERSISTENT RESERVE OUT (RELEASE)", "5F 02 FF 00 00 FF FF FF FF 00", reserve_out(2)),
+    make_row("PERSISTENT RESERVE OUT (CLEAR)", "5F 03 FF 00 00 FF FF FF FF 00", reserve_out(3)),
+    make_row("PERSISTENT RESERVE OUT (PREEMPT)", "5F 04 FF 00 00 FF FF FF FF 00", reserve_out(4)),
+    make_row("PERSISTENT RESERVE OUT (PREEMPT AND ABORT)", "5F 05 FF 00 00 FF FF FF FF 00",
+             reserve_out(5)),
+    make_row("PERSISTENT RESERVE OUT (REGISTER AND IGNORE EXISTING KEY)",
+             "5F 06 FF 00 00 FF FF FF FF 00", reserve_out(6)),
+    make_row("PERSISTENT RESERVE OUT (REGISTER AND MOVE)", "5F 07 FF 00 00 FF FF FF FF 00",
+             reserve_out(7)),
+    make_row("PERSISTENT RESERVE OUT (REPLACE LOST RESERVATION)", "5F 08 FF 00 00 FF FF FF FF 00",
+             reserve_out(8)),
     make_row("REPORT LUNS", "A0 00 FF 00 00 00 FF FF FF FF 00 00",
              {.direction = DataDirection::in,
               .allocation_bytes = {6, 4},

@@ -37,6 +37,7 @@ inline constexpr Condition unrecovered_read_error{SenseKey::medium_error, {0x11,
 inline constexpr Condition set_target_port_groups_command_failed{SenseKey::hardware_error,
                                                                  {0x67, 0x0A}};
 inline constexpr Condition internal_target_failure{SenseKey::hardware_error, {0x44, 0x00}};
+inline constexpr Condition system_resource_failure{SenseKey::hardware_error, {0x55, 0x00}};
 
 inline constexpr Condition parameter_list_length_error{SenseKey::illegal_request, {0x1A, 0x00}};
 inline constexpr Condition invalid_command_operation_code{SenseKey::illegal_request, {0x20, 0x00}};
@@ -50,6 +51,10 @@ inline constexpr Condition stream_not_open{SenseKey::illegal_request, {0x2C, 0x0
 inline constexpr Condition maximum_number_of_streams_open{SenseKey::illegal_request, {0x55, 0x10}};
 inline constexpr Condition saving_parameters_not_supported{SenseKey::illegal_request, {0x39, 0x00}};
 inline constexpr Condition invalid_message_error{SenseKey::illegal_request, {0x49, 0x00}};
+inline constexpr Condition invalid_release_of_persistent_reservation{SenseKey::illegal_request,
+                                                                     {0x26, 0x04}};
+inline constexpr Condition insufficient_registration_resources{SenseKey::illegal_request,
+                                                               {0x55, 0x04}};
 inline constexpr Condition insufficient_resources{SenseKey::illegal_request, {0x55, 0x03}};
 
 inline constexpr Condition write_protected{SenseKey::data_protect, {0x27, 0x00}};

@@ -175,13 +175,10 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
             return false;
         }
     }
-    // 7. Reservation (SPC-2 5.5.1).
-    const scsi::NexusId holder = state.reservations.reserved_by;
-    if (holder != 0 && holder != command.nexus_->id() &&
-        (row.reservation == scsi::ReservationClass::reads ||
-         row.reservation == scsi::ReservationClass::writes)) [[unlikely]] {
-        refuse_with_status(command, Status::reservation_conflict);
-        return false;
+    // 7. Reservation.
+    if (state.reservations.in_force()) [[unlikely]] {
+        if (!check_reservation(command))
+            return false;
     }
     // 8. Medium and capacity.
     if (row.medium == MediumAccess::none && row.operation != scsi::Operation::test_unit_ready)
@@ -488,17 +485,20 @@ bool DeviceServer::write_must_be_durable(const Command& command) noexcept {
 }
 
 void DeviceServer::change_state(Command& command, LogicalUnitImpl::Change change) {
+    command.unit_->unit().change_state(std::move(change), answer_from_home(command));
+}
+
+LogicalUnitImpl::Changed DeviceServer::answer_from_home(Command& command) {
     command.home_active_ = true;
-    command.unit_->unit().change_state(std::move(change),
-                                       [&command](const std::expected<void, Refusal>& changed) {
-                                           command.home_active_ = false;
-                                           if (command.abort_)
-                                               end_aborted(command);
-                                           else if (changed)
-                                               succeed(command);
-                                           else
-                                               refuse(command, changed.error());
-                                       });
+    return [&command](const std::expected<void, Refusal>& changed) {
+        command.home_active_ = false;
+        if (command.abort_)
+            end_aborted(command);
+        else if (changed)
+            succeed(command);
+        else
+            refuse(command, changed.error());
+    };
 }
 
 scsi::Request DeviceServer::request_of(const Command& command, const LogicalUnitState* state,

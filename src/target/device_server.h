@@ -73,6 +73,12 @@ class DeviceServer {
                      bool transfers);
     static void abort_marked(Marked& marked) noexcept;
 
+    // A reservation has changed: a command that has not begun, and may not now, will end with
+    // RESERVATION CONFLICT when its turn comes.
+    static void recheck_reservation(Command& command) noexcept;
+    // Whether the command may be waiting for aborts itself.
+    [[nodiscard]] static bool waits_for_aborts(const Command& command) noexcept;
+
     // Answers; the command must not be touched afterwards.
     static Step succeed(Command& command) noexcept;
     static Step succeed_with_data(Command& command, std::uint64_t available_bytes) noexcept;
@@ -95,6 +101,7 @@ class DeviceServer {
     [[nodiscard]] static const Handler& handler_of(scsi::Operation operation) noexcept;
     static bool admit(Command& command) noexcept;
     static bool check_unit(Command& command, LogicalUnitView& view) noexcept;
+    static bool check_reservation(Command& command) noexcept;
     static bool check_medium(Command& command, const LogicalUnitView& view) noexcept;
     static bool check_lengths(Command& command) noexcept;
     static bool take_fewer_blocks(Command& command) noexcept;
@@ -122,6 +129,8 @@ class DeviceServer {
     static std::uint32_t maximum_step_blocks(const Command& command) noexcept;
     [[nodiscard]] static bool write_must_be_durable(const Command& command) noexcept;
     static void change_state(Command& command, LogicalUnitImpl::Change change);
+    // What the home shard calls when it is done with the command, which waits for that.
+    static LogicalUnitImpl::Changed answer_from_home(Command& command);
 
     // The rows of the table of handlers.
     static bool prepare_nothing(Command&);

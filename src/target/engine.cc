@@ -7,8 +7,11 @@
 #include <bit>
 #include <cerrno>
 #include <limits>
+#include <set>
 
+#include "base/limits.h"
 #include "base/log.h"
+#include "scsi/aptpl.h"
 #include "target/it_nexus_impl.h"
 #include "target/logical_unit.h"
 
@@ -63,7 +66,8 @@ Result<void> check(const LogicalUnitOptions& options, const Backstore& store, un
 
 class EngineImpl final : public Engine {
   public:
-    explicit EngineImpl(reactor::Reactor& reactor) : reactor_(reactor) {}
+    EngineImpl(reactor::Reactor& reactor, MetadataStore* metadata)
+        : reactor_(reactor), metadata_(metadata) {}
 
     void add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
                           std::move_only_function<void(Result<LogicalUnit*>)> done) override;
@@ -74,7 +78,16 @@ class EngineImpl final : public Engine {
                                                      TransportServices& services) override;
 
   private:
+    using Added = std::move_only_function<void(Result<LogicalUnit*>)>;
+
+    void read_metadata(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                       scsi::LogicalUnitState first, Added done);
+    void make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                           scsi::LogicalUnitState first, Added done);
+
     reactor::Reactor& reactor_;
+    MetadataStore* metadata_;
+    std::set<std::string> arriving_;  // serial numbers whose metadata is being read
     std::atomic<scsi::NexusId> last_nexus_{0};
     std::vector<std::shared_ptr<LogicalUnitImpl>> units_;  // shard 0's
 };
@@ -96,7 +109,7 @@ void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Ba
                                       options.name, identification.serial, (*same)->name())));
         return;
     }
-    if (units_.size() >= limits::logical_units) {
+    if (units_.size() + arriving_.size() >= limits::logical_units) {
         done(fail(ENOSPC, fmt::format("{}: there are {} logical units, the most that can be",
                                       options.name, units_.size())));
         return;
@@ -107,8 +120,55 @@ void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Ba
         done(fail(first.error().code, fmt::format("{}: {}", options.name, first.error().message)));
         return;
     }
+    if (metadata_ == nullptr)
+        return make_logical_unit(std::move(options), std::move(store), std::move(*first),
+                                 std::move(done));
+    if (!arriving_.insert(options.identification->serial).second) {
+        done(fail(EEXIST, fmt::format("{}: serial number {} is that of another; give it another",
+                                      options.name, options.identification->serial)));
+        return;
+    }
+    if (reactor::Shard::current() != nullptr)
+        return read_metadata(std::move(options), std::move(store), std::move(*first),
+                             std::move(done));
+    reactor_.shard(0).post([this, options = std::move(options), store = std::move(store),
+                            first = std::move(*first), done = std::move(done)]() mutable {
+        read_metadata(std::move(options), std::move(store), std::move(first), std::move(done));
+    });
+}
+
+void EngineImpl::read_metadata(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                               scsi::LogicalUnitState first, Added done) {
+    const std::string file = metadata_name("pr", "aptpl_", options.identification->serial);
+    metadata_->read(file, [this, file, options = std::move(options), store = std::move(store),
+                           first = std::move(first), done = std::move(done)](
+                              Result<std::optional<std::string>> found) mutable {
+        arriving_.erase(options.identification->serial);
+        if (!found) {
+            done(std::unexpected(std::move(found.error())));
+            return;
+        }
+        first.reservations_can_persist = true;
+        if (*found) {
+            auto reservations = scsi::parse_aptpl(**found, limits::registrations_per_unit);
+            if (!reservations) {
+                done(fail(EINVAL,
+                          fmt::format("{}: {}, {}; who may write there is not known. Repair the "
+                                      "file, or remove it if no host relies on its reservations",
+                                      options.name, file, reservations.error())));
+                return;
+            }
+            first.reservations.set(
+                std::make_shared<const scsi::PersistentReservations>(std::move(*reservations)));
+        }
+        make_logical_unit(std::move(options), std::move(store), std::move(first), std::move(done));
+    });
+}
+
+void EngineImpl::make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                                   scsi::LogicalUnitState first, Added done) {
     auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store),
-                                                  std::move(*first));
+                                                  std::move(first), metadata_);
     unit->set_peers([this] { return units_; });
     units_.push_back(unit);
     unit->open([this, unit, done = std::move(done)](Result<void> opened) mutable {
@@ -150,8 +210,8 @@ Result<std::unique_ptr<ITNexus>> EngineImpl::establish_nexus(const TargetPort& p
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::create(reactor::Reactor& reactor) {
-    return std::make_unique<EngineImpl>(reactor);
+Result<std::unique_ptr<Engine>> Engine::create(reactor::Reactor& reactor, MetadataStore* metadata) {
+    return std::make_unique<EngineImpl>(reactor, metadata);
 }
 
 }  // namespace olio::target

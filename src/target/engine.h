@@ -13,6 +13,7 @@
 #include "target/backstore.h"
 #include "target/it_nexus.h"
 #include "target/lun_map.h"
+#include "target/metadata_store.h"
 #include "target/target_port.h"
 
 namespace olio::target {
@@ -79,11 +80,14 @@ class LogicalUnit {
 
 class Engine {
   public:
-    static Result<std::unique_ptr<Engine>> create(reactor::Reactor& reactor);
+    // `metadata` keeps what outlives the daemon and must outlive the engine; null: nothing does.
+    static Result<std::unique_ptr<Engine>> create(reactor::Reactor& reactor,
+                                                  MetadataStore* metadata = nullptr);
     virtual ~Engine() = default;
 
-    // On shard 0 or before the reactor runs. Opens a channel on every shard. Two units with the
-    // same serial number are refused (EEXIST).
+    // On shard 0 or before the reactor runs. Opens a channel on every shard, and has the unit as
+    // `metadata` knows it before anybody reaches it. Two units with the same serial number are
+    // refused (EEXIST).
     virtual void add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
                                   std::move_only_function<void(Result<LogicalUnit*>)> done) = 0;
     // No nexus may have it in its map any more. `done` when its channels are closed.

@@ -311,7 +311,8 @@ void TestNexus::task_management_executed(TaskManagement& request) noexcept {
 
 // --- The rig ---
 
-EngineRig::EngineRig(unsigned shards, std::size_t buffer_limit_bytes, reactor::Backend backend) {
+EngineRig::EngineRig(unsigned shards, std::size_t buffer_limit_bytes, reactor::Backend backend,
+                     MetadataStore* metadata) {
     reactor::ReactorOptions options;
     options.backend = backend;
     options.shards = shards;
@@ -319,7 +320,7 @@ EngineRig::EngineRig(unsigned shards, std::size_t buffer_limit_bytes, reactor::B
     auto made = reactor::Reactor::create(options);
     OLIO_ASSERT(made.has_value(), "a reactor can be made");
     reactor_ = std::move(*made);
-    auto engine = Engine::create(*reactor_);
+    auto engine = Engine::create(*reactor_, metadata);
     OLIO_ASSERT(engine.has_value(), "an engine can be made");
     engine_ = std::move(*engine);
     thread_ = std::thread([this] { reactor_->run(); });
@@ -387,17 +388,28 @@ LogicalUnit* EngineRig::add_unit(std::unique_ptr<Backstore> store, LogicalUnitOp
     return unit;
 }
 
-TestNexus& EngineRig::add_nexus(unsigned shard, const std::vector<LogicalUnit*>& units,
-                                bool fresh) {
+InitiatorPort test_initiator(unsigned number) {
+    const std::string node = "iqn.test:" + std::to_string(number);
+    const auto id = scsi::TransportId::from_words(scsi::ProtocolIdentifier::iscsi, node,
+                                                  std::to_string(number));
+    OLIO_ASSERT(id.has_value(), "this is a name");
+    return {node + ",i,0x" + id->session(), {id->bytes().begin(), id->bytes().end()}};
+}
+
+TestNexus& EngineRig::add_nexus(unsigned shard, const std::vector<LogicalUnit*>& units, bool fresh,
+                                std::uint16_t relative_port) {
     nexuses_.push_back(std::make_unique<TestNexus>());
     TestNexus& nexus = *nexuses_.back();
     nexus.shard = shard;
+    nexus.port.description.relative_port = relative_port;
+    nexus.port.description.port_name = "iqn.disk,t,0x000" + std::to_string(relative_port);
+    InitiatorPort initiator = test_initiator(++last_initiator_);
     std::vector<LunMapEntry> entries;
     for (LogicalUnit* unit : units)
         entries.push_back({static_cast<std::uint32_t>(entries.size()), unit, false});
     on(shard, [&] {
-        auto made =
-            engine_->establish_nexus(nexus.port, {"test", {}}, *LunMap::make(entries), nexus);
+        auto made = engine_->establish_nexus(nexus.port, std::move(initiator),
+                                             *LunMap::make(entries), nexus);
         OLIO_ASSERT(made.has_value(), "a nexus can be established");
         nexus.nexus = std::move(*made);
     });

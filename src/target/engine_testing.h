@@ -175,7 +175,8 @@ class NullFabric final : public TransportServices {
 class EngineRig {
   public:
     explicit EngineRig(unsigned shards = 1, std::size_t buffer_limit_bytes = 64 << 20,
-                       reactor::Backend backend = reactor::Backend::epoll);
+                       reactor::Backend backend = reactor::Backend::epoll,
+                       MetadataStore* metadata = nullptr);
     ~EngineRig();
 
     [[nodiscard]] Engine& engine() noexcept { return *engine_; }
@@ -189,9 +190,10 @@ class EngineRig {
 
     LogicalUnit* add_unit(std::shared_ptr<FakeMedium> medium, unsigned home_shard = 0);
     LogicalUnit* add_unit(std::unique_ptr<Backstore> store, LogicalUnitOptions options);
-    // LUN 0, 1, ... are `units`. Unit attentions of the power-on are cleared unless `fresh`.
-    TestNexus& add_nexus(unsigned shard, const std::vector<LogicalUnit*>& units,
-                         bool fresh = false);
+    // LUN 0, 1, ... are `units`. Unit attentions of the power-on are cleared unless `fresh`. The
+    // initiator port is a new one each time: "iqn.test:N,i,0x00000000000N".
+    TestNexus& add_nexus(unsigned shard, const std::vector<LogicalUnit*>& units, bool fresh = false,
+                         std::uint16_t relative_port = 1);
     // Closes, waits until it has drained, and destroys it.
     void close(TestNexus& nexus);
 
@@ -218,7 +220,11 @@ class EngineRig {
     std::unique_ptr<Engine> engine_;
     std::vector<std::unique_ptr<TestNexus>> nexuses_;
     std::uint64_t last_tag_ = 0;
+    unsigned last_initiator_ = 0;
 };
+
+// The initiator port of TestNexuses by number.
+[[nodiscard]] InitiatorPort test_initiator(unsigned number);
 
 [[nodiscard]] std::vector<std::uint8_t> read10(std::uint32_t lba, std::uint16_t blocks,
                                                bool fua = false);

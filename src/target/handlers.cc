@@ -29,6 +29,8 @@ struct HandlerTable {
          D::start_or_stop},
         {Operation::reserve, D::prepare_nothing, nullptr, R::execute_reserve, nullptr},
         {Operation::release, D::prepare_nothing, nullptr, R::execute_release, nullptr},
+        {Operation::persistent_reserve_out, D::prepare_parameters, nullptr, R::execute_reserve_out,
+         nullptr},
         {Operation::read, D::prepare_read, nullptr, D::execute_read, D::resume_read},
         {Operation::write, D::prepare_write, nullptr, D::execute_write, D::resume_write},
         {Operation::write_and_verify, D::prepare_write_and_verify, nullptr,

@@ -30,7 +30,20 @@ std::unique_ptr<ITLNexus> make_itl(ITNexusImpl& nexus, const LunMapEntry& entry)
     return std::make_unique<ITLNexus>(nexus, unit.view(nexus.shard().index()), entry);
 }
 
+scsi::NexusName name_of(const InitiatorPort& initiator, const scsi::PortDescription& port) {
+    scsi::NexusName name{{}, port.relative_port, port.port_name};
+    if (auto parsed = scsi::TransportId::parse(initiator.transport_id);
+        parsed && parsed->id.names_port())
+        name.initiator = std::move(parsed->id);
+    return name;
+}
+
 }  // namespace
+
+void ITLNexus::look_up_role(const scsi::Reservations& reservations) noexcept {
+    role_ = scsi::role_of(*reservations.persistent, nexus_.name());
+    role_version_ = reservations.version;
+}
 
 ITNexusImpl::ITNexusImpl(reactor::Reactor& reactor, reactor::Shard& shard, scsi::NexusId id,
                          const TargetPort& port, InitiatorPort initiator,
@@ -40,6 +53,7 @@ ITNexusImpl::ITNexusImpl(reactor::Reactor& reactor, reactor::Shard& shard, scsi:
       id_(id),
       port_(port),
       initiator_(std::move(initiator)),
+      name_(name_of(initiator_, port_.description)),
       services_(services),
       map_(std::move(map)) {
     itls_.reserve(map_->entries().size());

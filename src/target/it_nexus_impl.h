@@ -34,14 +34,25 @@ class ITLNexus {
     std::uint32_t commands = 0;  // those that have not been finished
     UnitAttentionQueue attentions;
 
+    // What the nexus is to these reservations, looked up once for each version of them.
+    [[nodiscard]] scsi::NexusRole role(const scsi::Reservations& reservations) noexcept {
+        if (role_version_ != reservations.version) [[unlikely]]
+            look_up_role(reservations);
+        return role_;
+    }
+
     // The ACA condition (target/aca.h).
     bool aca = false;
     Command* aca_command = nullptr;                          // the one with the ACA attribute
     IntrusiveList<Command, &Command::wait_hook_> kept_back;  // answers of blocked commands
 
   private:
+    void look_up_role(const scsi::Reservations& reservations) noexcept;
+
     ITNexusImpl& nexus_;
     LogicalUnitView& view_;
+    std::uint64_t role_version_ = 0;
+    scsi::NexusRole role_ = scsi::NexusRole::stranger;
 };
 
 class ITNexusImpl final : public ITNexus {
@@ -68,6 +79,8 @@ class ITNexusImpl final : public ITNexus {
     [[nodiscard]] reactor::Shard& shard() const noexcept { return shard_; }
     [[nodiscard]] const TargetPort& port() const noexcept { return port_; }
     [[nodiscard]] const InitiatorPort& initiator() const noexcept { return initiator_; }
+    // For persistent reservations; without an initiator if its TransportID is none.
+    [[nodiscard]] const scsi::NexusName& name() const noexcept { return name_; }
     [[nodiscard]] TransportServices& services() const noexcept { return services_; }
     [[nodiscard]] const LunMap& map() const noexcept { return *map_; }
     [[nodiscard]] bool closing() const noexcept { return closing_; }
@@ -103,6 +116,7 @@ class ITNexusImpl final : public ITNexus {
     scsi::NexusId id_;
     const TargetPort& port_;
     InitiatorPort initiator_;
+    scsi::NexusName name_;
     TransportServices& services_;
     std::shared_ptr<const LunMap> map_;
     std::vector<std::unique_ptr<ITLNexus>> itls_;  // as the map's entries

@@ -13,6 +13,7 @@
 #include "target/access_transition.h"
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
+#include "target/reservation_server.h"
 
 namespace olio::target {
 
@@ -23,12 +24,6 @@ namespace {
 
 constexpr std::uint64_t maximum_write_same_bytes = 16 << 20;
 constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
-
-// The shard that callbacks come back to.
-unsigned here() noexcept {
-    const Shard* shard = Shard::current();
-    return shard == nullptr ? 0 : shard->index();
-}
 
 }  // namespace
 
@@ -113,9 +108,11 @@ void LogicalUnitView::remove(Command& command) noexcept {
 }
 
 void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
-                            const StateEffects& effects) {
+                            const StateEffects& effects, const Ticket& ticket) {
     // The order of messages from the home shard is the order of versions.
     state_ = std::move(state);
+    if (effects.reservations != nullptr)
+        apply_reservations(*effects.reservations, ticket);
     if (!effects.attention)
         return;
     for (ITLNexus* itl : itls_)
@@ -149,17 +146,24 @@ void LogicalUnitView::reset(scsi::NexusId by, const Ticket& ticket) {
 // --- The unit ---
 
 LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
-                                 std::unique_ptr<Backstore> store, LogicalUnitState first)
+                                 std::unique_ptr<Backstore> store, LogicalUnitState first,
+                                 MetadataStore* metadata)
     : reactor_(reactor),
       options_(std::move(options)),
       store_(std::move(store)),
       initial_state_(std::make_shared<LogicalUnitState>(std::move(first))),
-      home_state_(initial_state_) {
+      home_state_(initial_state_),
+      reservations_(std::make_unique<ReservationServer>(*this, metadata)) {
     for (unsigned i = 0; i < reactor_.size(); ++i)
         views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));
 }
 
 LogicalUnitImpl::~LogicalUnitImpl() = default;
+
+unsigned LogicalUnitImpl::here() noexcept {
+    const Shard* shard = Shard::current();
+    return shard == nullptr ? 0 : shard->index();
+}
 
 void LogicalUnitImpl::on_shard(unsigned shard, std::move_only_function<void()> function) {
     Shard& target = reactor_.shard(shard);
@@ -242,9 +246,25 @@ std::shared_ptr<const LogicalUnitState> LogicalUnitImpl::state() const {
 
 void LogicalUnitImpl::publish(std::shared_ptr<const LogicalUnitState> state,
                               const StateEffects& effects, std::move_only_function<void()> done) {
-    on_every_shard([state = std::move(state), effects](
-                       LogicalUnitView& view, const Ticket&) { view.apply(state, effects); },
-                   std::move(done));
+    // The aborts of a change end later than the change.
+    if (effects.reservations != nullptr && effects.reservations->when_aborted)
+        effects.reservations->shards_aborting = views_.size();
+    const auto aborts_on_shard = [this, self = shared_from_this(),
+                                  changes = effects.reservations]() -> Ticket {
+        if (changes == nullptr || changes->aborted.empty())
+            return nullptr;
+        return when_released([this, self, changes] {
+            on_home([changes] {
+                if (--changes->shards_aborting == 0)
+                    std::exchange(changes->when_aborted, nullptr)();
+            });
+        });
+    };
+    on_every_shard(
+        [state = std::move(state), effects, aborts_on_shard](LogicalUnitView& view, const Ticket&) {
+            view.apply(state, effects, aborts_on_shard());
+        },
+        std::move(done));
 }
 
 void LogicalUnitImpl::change_state(Change change, Changed done) {
@@ -309,7 +329,7 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
                     effects.changed = state.reservations.reserved_by != 0 || state.stopped ||
                                       state.streams.open != 0 || !(pages == state.mode_pages);
                     state.streams = {};
-                    state.reservations = {};
+                    state.reservations.reserved_by = 0;
                     state.stopped = false;
                     state.mode_pages = pages;
                     return effects;

@@ -15,12 +15,15 @@
 #include "target/countdown.h"
 #include "target/engine.h"
 #include "target/fence.h"
+#include "target/metadata_store.h"
 
 namespace olio::target {
 
 class AccessTransition;
 class ITLNexus;
 class LogicalUnitImpl;
+class ReservationServer;
+struct ReservationEffects;
 
 // Why a command ends without success, and with which sense data (CHECK CONDITION).
 struct Refusal {
@@ -33,6 +36,7 @@ struct StateEffects {
     bool changed = true;
     std::optional<scsi::UnitAttention> attention;
     scsi::NexusId except = 0;  // the nexus that does not get it: the one that asked for the change
+    std::shared_ptr<ReservationEffects> reservations;  // of PERSISTENT RESERVE OUT
 };
 
 // One shard's part of a logical unit. Every member is that shard's.
@@ -57,7 +61,11 @@ class LogicalUnitView {
     // `done` when no nexus and no command uses the view any more and the channel is closed.
     void close(std::move_only_function<void()> done);
 
-    void apply(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects);
+    // `ticket` is held until commands that the change aborts have ended.
+    void apply(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
+               const Ticket& ticket);
+    // The I_T nexuses that reach the unit on this shard.
+    void collect_nexuses(std::vector<scsi::NexusName>& into) const;
 
     void add(ITLNexus& itl) noexcept;
     void remove(ITLNexus& itl) noexcept;
@@ -98,6 +106,7 @@ class LogicalUnitView {
 
   private:
     void close_if_unused();
+    void apply_reservations(const ReservationEffects& effects, const Ticket& ticket);
 
     LogicalUnitImpl& unit_;
     reactor::Shard& shard_;
@@ -116,7 +125,8 @@ class LogicalUnitImpl final : public LogicalUnit,
                               public std::enable_shared_from_this<LogicalUnitImpl> {
   public:
     LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions options,
-                    std::unique_ptr<Backstore> store, scsi::LogicalUnitState first);
+                    std::unique_ptr<Backstore> store, scsi::LogicalUnitState first,
+                    MetadataStore* metadata);
     ~LogicalUnitImpl() override;
 
     [[nodiscard]] const std::string& name() const noexcept override { return options_.name; }
@@ -136,6 +146,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     [[nodiscard]] const std::shared_ptr<const scsi::LogicalUnitState>& initial_state() const {
         return initial_state_;
     }
+
+    [[nodiscard]] ReservationServer& reservations() noexcept { return *reservations_; }
 
     // Opens, closes the channels on every shard. `done` on the calling shard.
     void open(Done done);
@@ -170,7 +182,13 @@ class LogicalUnitImpl final : public LogicalUnit,
 
   private:
     friend class LogicalUnitView;
+    friend class ReservationServer;
 
+    // The shard that callbacks come back to.
+    [[nodiscard]] static unsigned here() noexcept;
+    [[nodiscard]] std::size_t shards() const noexcept { return views_.size(); }
+    // The newest; at the home shard.
+    [[nodiscard]] const scsi::LogicalUnitState& home_state() const noexcept { return *home_state_; }
     // Here if this is the shard, else by message. The function keeps the unit alive.
     void on_shard(unsigned shard, std::move_only_function<void()> function);
     void on_home(std::move_only_function<void()> function) {
@@ -199,6 +217,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     std::move_only_function<void()> close_when_settled_;
 
     Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };
+    std::unique_ptr<ReservationServer> reservations_;
 };
 
 // The first snapshot of a logical unit on this store, without its attributes.
