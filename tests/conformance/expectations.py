@@ -5,13 +5,6 @@ against a disk like ours, and which are wrong themselves. Whatever is not said h
 LATER = {
     "ExtendedCopy": "EXTENDED COPY is not served yet",
     "ReceiveCopyResults": "RECEIVE COPY RESULTS is not served yet",
-    "PrinReadKeys": "PERSISTENT RESERVE IN is not served yet",
-    "PrinServiceactionRange": "PERSISTENT RESERVE IN is not served yet",
-    "PrinReportCapabilities": "PERSISTENT RESERVE IN is not served yet",
-    "ProutRegister": "PERSISTENT RESERVE OUT is not served yet",
-    "ProutReserve": "PERSISTENT RESERVE OUT is not served yet",
-    "ProutClear": "PERSISTENT RESERVE OUT is not served yet",
-    "ProutPreempt": "PERSISTENT RESERVE OUT is not served yet",
     "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
     "ReadDefectData10": "READ DEFECT DATA is not served: there is no defect list",
     "ReadDefectData12": "READ DEFECT DATA is not served: there is no defect list",
