@@ -11,9 +11,10 @@
 namespace olio::scsi::rows {
 
 constexpr CommandRow reserve_in(DataInFunction function, std::int16_t service_action) {
-    return with_service_action(with(answer(function, {7, 2}), ReservationClass::persistent_reserve,
-                                    AccessStates::standby_too),
-                               service_action);
+    CommandRow row = with(answer(function, {7, 2}), ReservationClass::persistent_reserve,
+                          AccessStates::standby_too);
+    row.requirement = Requirement::reservations;
+    return with_service_action(row, service_action);
 }
 
 // SCOPE and TYPE are ignored by some service actions, so all of their bits may be set.
@@ -21,6 +22,7 @@ constexpr CommandRow reserve_out(std::int16_t service_action) {
     return {.service_action = service_action,
             .direction = DataDirection::out,
             .parameter_bytes = {5, 4},
+            .requirement = Requirement::reservations,
             .reservation = ReservationClass::persistent_reserve,
             .access_states = AccessStates::standby_too,
             .operation = Operation::persistent_reserve_out};

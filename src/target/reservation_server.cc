@@ -112,6 +112,8 @@ void ReservationServer::decide(const OrderPointer& order,
                                scsi::ReservationSurroundings surroundings) {
     surroundings.can_persist = metadata_ != nullptr;
     surroundings.maximum_registrations = limits::registrations_per_unit;
+    if (surroundings.can_persist && unit_.home_state().settings.force_aptpl)
+        order->out.persist = true;
     const scsi::Reservations& now = unit_.home_state().reservations;
     if (now.reserved_by != 0)  // a RESERVE came while this one was on its way
         return end(order, std::unexpected(conflict()));
