@@ -13,6 +13,7 @@ inline constexpr std::uint32_t commands_per_nexus = 256;       // CmdSN window o
 inline constexpr std::size_t transfer_length_bytes = 8 << 20;  // one command; Block Limits VPD page
 inline constexpr std::uint32_t unmap_blocks = 1 << 20;  // one command; a bound on its duration
 inline constexpr std::uint32_t compare_and_write_blocks = 255;
+inline constexpr std::size_t protection_requests_per_channel = 64;  // 9 KiB each, made as needed
 inline constexpr std::uint32_t unmap_descriptors = 256;  // of one UNMAP
 inline constexpr std::size_t parameter_list_bytes = 64 << 10;
 inline constexpr std::size_t target_port_groups = 256;  // of one logical unit

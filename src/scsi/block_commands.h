@@ -59,6 +59,23 @@ inline constexpr std::array block{
               .reservation = ReservationClass::writes,
               .recommended_timeout_seconds = 120,
               .operation = Operation::unmap}),
+    make_row("READ(32)",
+             "7F 00 00 00 00 00 00 18 00 09 F8 00 FF FF FF FF FF FF FF FF "
+             "FF FF FF FF FF FF FF FF FF FF FF FF",
+             of_type_2(medium_read(Operation::protected_read, lba_of_32, blocks_of_32), 0x09)),
+    make_row("VERIFY(32)",
+             "7F 00 00 00 00 00 00 18 00 0A F6 00 FF FF FF FF FF FF FF FF "
+             "FF FF FF FF FF FF FF FF FF FF FF FF",
+             of_type_2(medium_verify(lba_of_32, blocks_of_32, Operation::protected_verify), 0x0A)),
+    make_row("WRITE(32)",
+             "7F 00 00 00 00 00 00 18 00 0B F8 00 FF FF FF FF FF FF FF FF "
+             "FF FF FF FF FF FF FF FF FF FF FF FF",
+             of_type_2(medium_write(Operation::protected_write, lba_of_32, blocks_of_32), 0x0B)),
+    make_row("WRITE AND VERIFY(32)",
+             "7F 00 00 00 00 00 00 18 00 0C F2 00 FF FF FF FF FF FF FF FF "
+             "FF FF FF FF FF FF FF FF FF FF FF FF",
+             of_type_2(medium_write(Operation::protected_write_and_verify, lba_of_32, blocks_of_32),
+                       0x0C)),
     make_row("READ(16)", "88 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
              medium_read(Operation::read, lba_of_16, blocks_of_16)),
     make_row("COMPARE AND WRITE", "89 18 FF FF FF FF FF FF FF FF 00 00 00 FF 00 00",

@@ -11,6 +11,12 @@ constexpr bool bit(Bytes cdb, std::size_t byte, unsigned number) noexcept {
     return (cdb[byte] >> number & 1U) != 0;
 }
 
+// The 32-byte CDBs have in byte 10 what the others have in byte 1.
+constexpr std::size_t flags_byte(Bytes cdb) noexcept {
+    constexpr std::uint8_t variable_length = 0x7F;
+    return cdb[0] == variable_length ? 10 : 1;
+}
+
 }  // namespace
 
 CacheFields decode_cache_fields(Bytes cdb) noexcept {
@@ -22,10 +28,11 @@ CacheFields decode_cache_fields(Bytes cdb) noexcept {
 
 std::expected<VerifyFields, SenseData> decode_verify(Bytes cdb) noexcept {
     constexpr std::uint8_t reserved = 2;
-    const std::uint8_t byte_check = cdb[1] >> 1 & 0x03;
+    const std::size_t byte = flags_byte(cdb);
+    const std::uint8_t byte_check = cdb[byte] >> 1 & 0x03;
     if (byte_check == reserved)
-        return std::unexpected(invalid_field_in_cdb(1, 2));
-    return VerifyFields{.disable_page_out = bit(cdb, 1, 4),
+        return std::unexpected(invalid_field_in_cdb(static_cast<std::uint16_t>(byte), 2));
+    return VerifyFields{.disable_page_out = bit(cdb, byte, 4),
                         .byte_check = static_cast<ByteCheck>(byte_check)};
 }
 

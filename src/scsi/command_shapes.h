@@ -59,6 +59,26 @@ constexpr std::uint8_t group_number_of(CdbField blocks) {
     return blocks.byte == 7 ? 6 : blocks.byte == 6 ? 10 : 14;
 }
 
+// Where the PROTECT field of the operations stands that have a protected form.
+constexpr std::uint8_t protect_byte_of(Operation operation, CdbField blocks) {
+    switch (operation) {
+        case Operation::read:
+        case Operation::write:
+        case Operation::write_and_verify:
+        case Operation::verify:
+        case Operation::write_same:
+            return blocks.byte == 4 ? 0 : blocks.byte == 28 ? 10 : 1;
+        case Operation::protected_read:
+        case Operation::protected_write:
+        case Operation::protected_write_and_verify:
+        case Operation::protected_verify:
+        case Operation::protected_write_same:
+            return 10;
+        default:
+            return 0;
+    }
+}
+
 // The common shapes of rows.
 constexpr CommandRow answer(DataInFunction function, CdbField allocation) {
     return {.direction = DataDirection::in,
@@ -69,6 +89,7 @@ constexpr CommandRow answer(DataInFunction function, CdbField allocation) {
 
 constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blocks) {
     return {.group_number_byte = group_number_of(blocks),
+            .protect_byte = protect_byte_of(operation, blocks),
             .direction = DataDirection::in,
             .medium = MediumAccess::reads,
             .lba = lba,
@@ -81,6 +102,7 @@ constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blo
 constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField blocks,
                                   LengthLimit limit = LengthLimit::transfer) {
     return {.group_number_byte = group_number_of(blocks),
+            .protect_byte = protect_byte_of(operation, blocks),
             .direction = DataDirection::out,
             .medium = MediumAccess::writes,
             .lba = lba,
@@ -90,9 +112,11 @@ constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField bl
             .operation = operation};
 }
 
-constexpr CommandRow medium_verify(CdbField lba, CdbField blocks) {
+constexpr CommandRow medium_verify(CdbField lba, CdbField blocks,
+                                   Operation operation = Operation::verify) {
     // With BYTCHK = 00b there are no data; the direction is that of the other forms.
     return {.group_number_byte = group_number_of(blocks),
+            .protect_byte = protect_byte_of(operation, blocks),
             .direction = DataDirection::out,
             .medium = MediumAccess::reads,
             .lba = lba,
@@ -100,7 +124,7 @@ constexpr CommandRow medium_verify(CdbField lba, CdbField blocks) {
             .limit = LengthLimit::transfer_if_compared,
             .reservation = ReservationClass::reads,
             .recommended_timeout_seconds = 120,
-            .operation = Operation::verify};
+            .operation = operation};
 }
 
 constexpr CommandRow medium_no_data(Operation operation, MediumAccess access,
@@ -132,6 +156,13 @@ constexpr CommandRow with(CommandRow row, ReservationClass reservation, AccessSt
 
 constexpr CommandRow requiring(CommandRow row, Requirement requirement) {
     row.requirement = requirement;
+    return row;
+}
+
+// The 32-byte forms, which only type 2 protection has.
+constexpr CommandRow of_type_2(CommandRow row, std::int16_t service_action) {
+    row.service_action = service_action;
+    row.requirement = Requirement::type_2_protection;
     return row;
 }
 

@@ -8,6 +8,7 @@
 #include "scsi/block_commands.h"
 #include "scsi/logical_unit_state.h"
 #include "scsi/primary_commands.h"
+#include "scsi/protection_information.h"
 #include "scsi/sense_codes.h"
 
 namespace olio::scsi {
@@ -16,6 +17,8 @@ namespace {
 
 using rows::service_action_mask;
 using rows::variable_length_opcode;
+
+constexpr std::uint8_t protect_mask = 0xE0;  // RDPROTECT, WRPROTECT, VRPROTECT
 
 constexpr bool within(const CdbField& field, const CommandRow& row) {
     if (field.bytes == 0)
@@ -41,7 +44,7 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
 
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5; make_row()
 // adds NACA. These bits are zero because the logical unit has not what they ask for: RDPROTECT and
-// the like (no protection information), GROUP NUMBER (ignored), DLD (no command duration limits),
+// the like (see CommandRow::protect_byte), GROUP NUMBER (ignored), DLD (no command duration limits),
 // RARC (no rebuild assist), POWER CONDITION, LOEJ (not removable), and all that is obsolete
 // save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {
@@ -189,6 +192,8 @@ bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {
             return state.settings.operation_code_report;
         case Requirement::atomic_write:
             return state.maximum_atomic_blocks != 0;
+        case Requirement::type_2_protection:
+            return state.protection.type == 2;
     }
     return false;
 }
@@ -197,7 +202,7 @@ std::expected<void, SenseData> check_supported(const CommandRow& row,
                                                const LogicalUnitState& state) noexcept {
     if (supported(row, state)) [[likely]]
         return {};
-    if (row.service_action < 0)
+    if (row.service_action < 0 || row.requirement == Requirement::type_2_protection)
         return std::unexpected(make_sense(sense::invalid_command_operation_code));
     return std::unexpected(invalid_field_in_cdb(1, 4));
 }
@@ -243,6 +248,45 @@ std::expected<void, SenseData> check_usage(const CommandRow& row, Bytes cdb) noe
                                      static_cast<std::uint8_t>(std::bit_width(wrong) - 1)));
     }
     return {};
+}
+
+std::expected<void, SenseData> check_usage_with_protection(const CommandRow& row, Bytes cdb,
+                                                           const LogicalUnitState& state) noexcept {
+    if (protect_field_of(row, cdb) == 0 || state.protection.type == 0)
+        return check_usage(row, cdb);
+    std::array<std::uint8_t, 32> rest{};
+    std::ranges::copy(cdb.first(row.cdb_bytes), rest.begin());
+    rest[row.protect_byte] &= static_cast<std::uint8_t>(~protect_mask);
+    if (auto usage = check_usage(row, rest); !usage)
+        return usage;
+    return check_protect_field(row, cdb, state);
+}
+
+Operation protected_form(Operation operation) noexcept {
+    switch (operation) {
+        case Operation::read:
+            return Operation::protected_read;
+        case Operation::write:
+            return Operation::protected_write;
+        case Operation::write_and_verify:
+            return Operation::protected_write_and_verify;
+        case Operation::verify:
+            return Operation::protected_verify;
+        case Operation::write_same:
+            return Operation::protected_write_same;
+        default:
+            return operation;
+    }
+}
+
+std::array<std::uint8_t, 32> usage_of(const CommandRow& row,
+                                      const LogicalUnitState& state) noexcept {
+    std::array<std::uint8_t, 32> usage = row.usage;
+    const bool long_cdb = row.cdb_bytes == 32;
+    if (row.protect_byte != 0 && state.protection.type != 0 &&
+        long_cdb == (state.protection.type == 2))
+        usage[row.protect_byte] |= protect_mask;
+    return usage;
 }
 
 DecodedCdb decode(const CommandRow& row, Bytes cdb) noexcept {

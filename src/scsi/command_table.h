@@ -91,6 +91,7 @@ enum class Requirement : std::uint8_t {
     third_party_copy,       // UnitSettings::third_party_copy
     operation_code_report,  // UnitSettings::operation_code_report
     atomic_write,           // maximum_atomic_blocks
+    type_2_protection,      // Protection::type 2; else INVALID COMMAND OPERATION CODE
 };
 
 // The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the
@@ -121,6 +122,11 @@ enum class Operation : std::uint8_t {
     write_atomic,
     write_stream,
     stream_control,
+    protected_read,  // with protection information on the wire, or the checks of a 32-byte CDB
+    protected_write,
+    protected_write_and_verify,
+    protected_verify,
+    protected_write_same,
     count,
 };
 
@@ -141,6 +147,10 @@ struct CommandRow {
     // Where GROUP NUMBER stands; 0: nowhere. It is accepted and ignored: collecting attributes of a
     // group is optional and not a promise (SBC-4 4.22), so its bits are zero in the usage mask.
     std::uint8_t group_number_byte = 0;
+    // Where RDPROTECT, WRPROTECT or VRPROTECT stands, in the three highest bits; 0: nowhere. In the
+    // CDBs of up to 16 bytes those bits are zero in the usage mask, which holds for units without
+    // protection information; check_usage_with_protection() takes them on the others.
+    std::uint8_t protect_byte = 0;
     // Made of both: the bits that must be zero in the CDB.
     std::array<std::uint8_t, 32> must_be_zero{};
     DataDirection direction = DataDirection::none;
@@ -191,6 +201,16 @@ struct CommandRow {
 // INVALID FIELD IN CDB with a pointer to the leftmost bit that is set in the CDB and not in the
 // usage mask.
 [[nodiscard]] std::expected<void, SenseData> check_usage(const CommandRow& row, Bytes cdb) noexcept;
+
+// The same for a CDB whose PROTECT field is not 000b: bits that the row has zero for units without
+// protection information are taken where check_protect_field() takes their value.
+[[nodiscard]] std::expected<void, SenseData> check_usage_with_protection(
+    const CommandRow& row, Bytes cdb, const LogicalUnitState& state) noexcept;
+// The operation of a row when its PROTECT field is not 000b.
+[[nodiscard]] Operation protected_form(Operation operation) noexcept;
+// CDB USAGE DATA on this unit.
+[[nodiscard]] std::array<std::uint8_t, 32> usage_of(const CommandRow& row,
+                                                    const LogicalUnitState& state) noexcept;
 
 // The numeric fields of a CDB, decoded as the row says; the CDB is one that find_row() accepted.
 // READ(6)'s and WRITE(6)'s 0 blocks means 256.

@@ -80,6 +80,18 @@ const std::map<std::string, std::string>& golden_usage() {
          "5f 06 ff 00 00 ff ff ff ff 00"},
         {"PERSISTENT RESERVE OUT (REGISTER AND MOVE)", "5f 07 ff 00 00 ff ff ff ff 00"},
         {"PERSISTENT RESERVE OUT (REPLACE LOST RESERVATION)", "5f 08 ff 00 00 ff ff ff ff 00"},
+        {"READ(32)",
+         "7f 00 00 00 00 00 00 18 00 09 f8 00 ff ff ff ff ff ff ff ff "
+         "ff ff ff ff ff ff ff ff ff ff ff ff"},
+        {"VERIFY(32)",
+         "7f 00 00 00 00 00 00 18 00 0a f6 00 ff ff ff ff ff ff ff ff "
+         "ff ff ff ff ff ff ff ff ff ff ff ff"},
+        {"WRITE(32)",
+         "7f 00 00 00 00 00 00 18 00 0b f8 00 ff ff ff ff ff ff ff ff "
+         "ff ff ff ff ff ff ff ff ff ff ff ff"},
+        {"WRITE AND VERIFY(32)",
+         "7f 00 00 00 00 00 00 18 00 0c f2 00 ff ff ff ff ff ff ff ff "
+         "ff ff ff ff ff ff ff ff ff ff ff ff"},
         {"READ(16)", "88 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"COMPARE AND WRITE", "89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 00 00"},
         {"WRITE(16)", "8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
@@ -135,6 +147,10 @@ const std::map<std::string, std::size_t> group_number_bytes{
     {"WRITE(12)", 10},
     {"WRITE AND VERIFY(12)", 10},
     {"VERIFY(12)", 10},
+    {"READ(32)", 6},
+    {"VERIFY(32)", 6},
+    {"WRITE(32)", 6},
+    {"WRITE AND VERIFY(32)", 6},
     {"READ(16)", 14},
     {"WRITE(16)", 14},
     {"WRITE AND VERIFY(16)", 14},

@@ -74,7 +74,8 @@ struct Streams {
 
 // T10 protection information of the medium (SBC-4 4.21). Type 0: none.
 struct Protection {
-    std::uint8_t type = 0;  // 0 to 3
+    std::uint8_t type = 0;   // 0 to 3: how the medium is formatted
+    bool supported = false;  // the store can keep it: FORMAT UNIT may choose another type
 };
 
 // What an administrator sets and no other part of the state shows; target/attributes.h has the

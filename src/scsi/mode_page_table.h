@@ -41,6 +41,7 @@ enum class Changeable : std::uint8_t {
     never,
     always,
     write_cache,  // where ModePages::write_cache_changeable says so
+    protection,   // where ModePages::protection_changeable says so
 };
 
 // Where a value stands: `width` bits from bit `bit` of byte `byte` on, towards lower bits and
@@ -62,7 +63,8 @@ struct ModeField {
     }
     [[nodiscard]] bool changeable(const ModePages& values) const {
         return change == Changeable::always ||
-               (change == Changeable::write_cache && values.write_cache_changeable);
+               (change == Changeable::write_cache && values.write_cache_changeable) ||
+               (change == Changeable::protection && values.protection_changeable);
     }
     [[nodiscard]] std::uint32_t load(const ModePageBytes& page) const;
     void store(ModePageBytes& page, std::uint32_t value) const;

@@ -22,6 +22,11 @@ struct ModePages {
     bool read_cache_disabled = false;     // RCD
     bool descriptor_sense = false;        // control page D_SENSE
     bool task_aborted_status = true;      // control page TAS
+    bool protection_changeable = false;   // the unit can have protection information: ATO and DPICZ
+                                          // may be changed
+    bool application_tag_owner = false;   // ATO: application tags are the application client's
+    bool protection_check_disabled =
+        false;                            // DPICZ: with a PROTECT field of 000b nothing is checked
     bool software_write_protect = false;  // control page SWP
     std::uint8_t task_set_type = 1;       // TST = 001b: a task set per I_T nexus
     std::uint8_t queue_algorithm_modifier = 1;  // 1: unrestricted reordering allowed

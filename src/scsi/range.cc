@@ -25,8 +25,8 @@ std::expected<void, SenseData> check_length(const Request& request) noexcept {
         case LengthLimit::none:
             return {};
         case LengthLimit::transfer_if_compared: {
-            constexpr std::uint8_t byte_check = 0x06;
-            if ((request.cdb[1] & byte_check) >> 1 != static_cast<std::uint8_t>(ByteCheck::compare))
+            const auto fields = decode_verify(request.cdb);
+            if (!fields || fields->byte_check != ByteCheck::compare)
                 return {};
             [[fallthrough]];
         }

@@ -48,7 +48,8 @@ void put_all_commands(const Request& request, bool timeouts, Builder& into) {
     into.patch(0, static_cast<std::uint32_t>(into.size() - 4));
 }
 
-void put_one_command(const CommandRow* row, bool timeouts, Builder& into) {
+void put_one_command(const CommandRow* row, const LogicalUnitState& state, bool timeouts,
+                     Builder& into) {
     into.u8(0);
     if (row == nullptr) {
         into.u8(not_supported);
@@ -57,7 +58,7 @@ void put_one_command(const CommandRow* row, bool timeouts, Builder& into) {
     }
     into.u8(static_cast<std::uint8_t>(supported_as_standard | (timeouts ? 0x80 : 0x00)));  // CTDP
     into.be16(row->cdb_bytes);
-    into.bytes(Bytes(row->usage.data(), row->cdb_bytes));
+    into.bytes(Bytes(usage_of(*row, state)).first(row->cdb_bytes));
     if (timeouts)
         put_timeouts(*row, into);
 }
@@ -121,7 +122,7 @@ std::expected<void, SenseData> report_supported_operation_codes(const Request& r
         return std::unexpected(invalid_field_in_cdb(reporting_options_byte, reporting_options_bit));
     if (options == one_either && !found.has_service_actions && service_action != 0)
         found.row = nullptr;
-    put_one_command(found.row, timeouts, into);
+    put_one_command(found.row, *request.state, timeouts, into);
     return {};
 }
 

@@ -106,7 +106,8 @@ std::size_t supported_commands(const Asked& unit) {
 }
 
 TEST(SupportedOperationCodes, AllOfThem) {
-    const Asked unit;
+    Asked unit;
+    unit.state.protection.type = 2;  // has the 32-byte commands as well
     const auto plain = unit.ask("a3 0c 00 00 00 00 00 00 ff ff 00 00");
     ASSERT_TRUE(plain);
     ASSERT_EQ(plain->size(), 4 + 8 * supported_commands(unit));
@@ -159,7 +160,8 @@ TEST(SupportedOperationCodes, WhatTheLogicalUnitHasNotIsNotReported) {
 
 // Each command reported is found by dispatch, and each row is reported: one truth.
 TEST(SupportedOperationCodes, AgreeWithDispatch) {
-    const Asked unit;
+    Asked unit;
+    unit.state.protection.type = 2;  // has the 32-byte commands as well
     const auto all = unit.ask("a3 0c 00 00 00 00 00 00 ff ff 00 00");
     ASSERT_TRUE(all);
     std::size_t at = 4;

@@ -60,7 +60,7 @@ Asked::Answer Asked::ask(Bytes cdb, bool with_unit) const {
     const auto row = find_row(cdb);
     if (!row)
         return std::unexpected(row.error());
-    if (auto usage = check_usage(**row, cdb); !usage)
+    if (auto usage = check_usage_with_protection(**row, cdb, state); !usage)
         return std::unexpected(usage.error());
     if (auto has = check_supported(**row, state); !has)
         return std::unexpected(has.error());

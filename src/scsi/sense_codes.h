@@ -70,6 +70,10 @@ inline constexpr Condition invalid_field_in_command_information_unit{SenseKey::a
                                                                      {0x0E, 0x03}};
 inline constexpr Condition data_phase_error{SenseKey::aborted_command, {0x4B, 0x00}};
 inline constexpr Condition protocol_service_crc_error{SenseKey::aborted_command, {0x47, 0x05}};
+// Always ABORTED COMMAND, save where VERIFY compares: then MISCOMPARE.
+inline constexpr AdditionalSense logical_block_guard_check_failed{0x10, 0x01};
+inline constexpr AdditionalSense logical_block_application_tag_check_failed{0x10, 0x02};
+inline constexpr AdditionalSense logical_block_reference_tag_check_failed{0x10, 0x03};
 inline constexpr Condition overlapped_commands_attempted{SenseKey::aborted_command, {0x4E, 0x00}};
 inline constexpr Condition command_timeout_during_processing{SenseKey::aborted_command,
                                                              {0x2E, 0x02}};

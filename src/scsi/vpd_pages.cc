@@ -51,11 +51,19 @@ void put_device_identification(const Request& request, Builder& into) {  // SPC-
 
 void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7.7
     const ModePages& mode = request.state->mode_pages;
-    const std::uint8_t protection = request.state->protection.type;
-    // SPT: only the type in use is supported. 000b type 1, 010b type 2, 100b type 3.
-    const std::uint8_t supported_types =
-        protection == 0 ? 0 : static_cast<std::uint8_t>((protection - 1) * 2);
-    const std::uint8_t checks = protection == 0 ? 0x00 : protection == 3 ? 0x04 : 0x05;
+    const Protection& protection = request.state->protection;
+    // SPT: 111b says that FORMAT UNIT can make all types; else only the type in use is supported:
+    // 000b type 1, 010b type 2, 100b type 3. Then GRD_CHK, APP_CHK and REF_CHK: of application tags
+    // only those are checked that a 32-byte CDB brings.
+    const std::uint8_t supported_types = protection.supported ? std::uint8_t{0x07}
+                                         : protection.type == 0
+                                             ? std::uint8_t{0x00}
+                                             : static_cast<std::uint8_t>((protection.type - 1) * 2);
+    const std::uint8_t checks = protection.supported   ? 0x07
+                                : protection.type == 0 ? 0x00
+                                : protection.type == 1 ? 0x05
+                                : protection.type == 2 ? 0x07
+                                                       : 0x04;
     const bool volatile_cache = mode.write_cache_enabled || mode.write_cache_changeable;
     into.u8(static_cast<std::uint8_t>(supported_types << 3 | checks));
     into.u8(0x07);                          // HEADSUP, ORDSUP, SIMPSUP

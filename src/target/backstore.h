@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "reactor/operation.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/protection_information.h"
 
 namespace olio::reactor {
 class Shard;
@@ -46,6 +47,10 @@ enum class StoreStatus : std::uint8_t {
     write_protected,  // EROFS, EPERM
     canceled,         // after StoreChannel::cancel; nothing or a part was done
     internal_error,   // anything else; HARDWARE ERROR
+    // Protection information is not what it should be; error_lba says where.
+    guard_check_failed,
+    application_tag_check_failed,
+    reference_tag_check_failed,
 };
 
 // What waits for a StoreIo. Called once for each submit, on the submitting shard; it may be called
@@ -80,6 +85,11 @@ class StoreIo {
     std::uint64_t lba = 0;
     std::uint64_t blocks = 0;
     MutableBytes data;
+    // Of a unit with protection information alone (see ProtectionChannel), for a read or a write:
+    // the tuples go to or come from here, and those read are checked so. Empty: they are made and
+    // checked below the engine, as for a PROTECT field of 000b.
+    MutableBytes protection;
+    scsi::ProtectionExpectation expectation;
     StoreCompletion* completion = nullptr;
 
     // Filled by the backing store.
@@ -135,7 +145,7 @@ struct StoreCapabilities {
     Support anchor = Support::none;           // StoreIo::anchor; also what extent_status tells
     Support compare_and_write = Support::emulate;
     Support copy = Support::emulate;
-    Support protection = Support::none;
+    Support protection = Support::none;  // native: open_protection_channel works
     bool unmapped_reads_zeros = false;
     bool volatile_cache = false;         // a completed write without fua may be lost: WCE = 1
     bool cache_mode_changeable = false;  // set_volatile_cache works
@@ -165,6 +175,14 @@ class Backstore {
 
     // On the shard that will use it.
     virtual Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard& shard) = 0;
+
+    // Where Capabilities::protection is native: the tuples of protection information, as blocks of
+    // scsi::protection_bytes, one for each block of the store. What was never written reads as FFh.
+    // Only reads, writes and flushes are submitted.
+    virtual Result<std::unique_ptr<StoreChannel>> open_protection_channel(reactor::Shard& shard);
+    // Makes every tuple FFh again, durably (FORMAT UNIT). May block for long; no request is under
+    // way.
+    virtual Result<void> clear_protection();
 
     // Looks at the file or device anew: the number of blocks may have changed. On the home shard;
     // may block for a moment.

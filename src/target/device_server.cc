@@ -126,12 +126,21 @@ bool DeviceServer::admit(Command& command) noexcept {
     const scsi::CommandRow& row = **found;
     command.row_ = &row;
     // 3. The CDB usage mask.
+    scsi::Operation operation = row.operation;
     if (const auto usage = scsi::check_usage(row, command.cdb); !usage) [[unlikely]] {
-        refuse(command, usage.error());
-        return false;
+        // A unit with protection information has bits in use that the others have not.
+        const auto allowed =
+            command.unit_ == nullptr
+                ? usage
+                : scsi::check_usage_with_protection(row, command.cdb, command.unit_->state());
+        if (!allowed) {
+            refuse(command, allowed.error());
+            return false;
+        }
+        operation = scsi::protected_form(operation);
     }
     command.decoded_ = scsi::decode(row, command.cdb);
-    command.handler_ = &handler_of(row.operation);
+    command.handler_ = &handler_of(operation);
     if (command.unit_ != nullptr && !check_unit(command, *command.unit_))
         return false;
     return command.handler_->prepare(command) && check_lengths(command);
@@ -226,7 +235,7 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
 // would say that they have been compared.
 bool DeviceServer::check_lengths(Command& command) noexcept {
     const std::uint64_t bytes = command.transfer_bytes_;
-    const scsi::Operation operation = command.row_->operation;
+    const scsi::Operation operation = command.handler_->operation;
     const bool too_much = command.expected_data_out_bytes > bytes;
     if ((too_much && operation == scsi::Operation::compare_and_write) ||
         bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
@@ -234,7 +243,8 @@ bool DeviceServer::check_lengths(Command& command) noexcept {
         return false;
     }
     if (command.row_->direction != DataDirection::out ||
-        (too_much && operation != scsi::Operation::write_same) ||
+        (too_much && operation != scsi::Operation::write_same &&
+         operation != scsi::Operation::protected_write_same) ||
         command.expected_data_out_bytes == bytes) [[likely]]
         return true;
     if (!too_much && take_fewer_blocks(command))
@@ -251,7 +261,7 @@ bool DeviceServer::check_lengths(Command& command) noexcept {
 // Makes a WRITE end with the last whole block that the host sends. False: it is no WRITE, a block
 // would be torn, or the host sends nothing because it takes the command for a read.
 bool DeviceServer::take_fewer_blocks(Command& command) noexcept {
-    const scsi::Operation operation = command.row_->operation;
+    const scsi::Operation operation = command.handler_->operation;
     if (operation != scsi::Operation::write && operation != scsi::Operation::write_and_verify)
         return false;
     const std::uint32_t expected = command.expected_data_out_bytes;
@@ -444,6 +454,15 @@ void DeviceServer::store_failed(Command& command) noexcept {
                 },
                 [](const std::expected<void, Refusal>&) {});
             break;
+        case StoreStatus::guard_check_failed:
+            data = scsi::protection_sense(scsi::ProtectionTag::guard, io.error_lba);
+            break;
+        case StoreStatus::application_tag_check_failed:
+            data = scsi::protection_sense(scsi::ProtectionTag::application, io.error_lba);
+            break;
+        case StoreStatus::reference_tag_check_failed:
+            data = scsi::protection_sense(scsi::ProtectionTag::reference, io.error_lba);
+            break;
         case StoreStatus::good:
         case StoreStatus::canceled:
         case StoreStatus::internal_error:
@@ -463,6 +482,7 @@ void DeviceServer::ask_store(Command& command, StoreOpcode opcode, std::uint64_t
     io.lba = lba;
     io.blocks = blocks;
     io.data = data;
+    io.protection = {};
     io.completion = &command;
     io.status = StoreStatus::good;
     io.borrowed_count = 0;

@@ -93,6 +93,7 @@ class DeviceServer {
     struct ReservationHandlers;
     struct AtomicHandlers;
     struct StreamHandlers;
+    struct ProtectionHandlers;
 
   private:
     friend class Command;

@@ -55,6 +55,12 @@ Result<void> check(const LogicalUnitOptions& options, const Backstore& store, un
         !std::has_single_bit(geometry.block_bytes))
         return fail(EINVAL, fmt::format("{}: blocks of {} bytes; 512 and 4096 are possible",
                                         options.name, geometry.block_bytes));
+    if (options.protection_type > 3)
+        return fail(EINVAL, fmt::format("{}: protection type {}; there are 0 (none), 1, 2 and 3",
+                                        options.name, options.protection_type));
+    if (options.protection_type != 0 && store.capabilities().protection != Support::native)
+        return fail(ENOTSUP, fmt::format("{}: {} keeps no protection information", options.name,
+                                         store.description()));
     if (geometry.blocks == 0)
         return fail(EINVAL, fmt::format("{}: {} has less than one block", options.name,
                                         store.description()));

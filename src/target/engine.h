@@ -25,6 +25,9 @@ struct LogicalUnitOptions {
     // Logical block provisioning management where the store can give blocks up; off: the unit is
     // fully provisioned, as hosts see it.
     bool thin = true;
+    // The type of protection information that the medium is formatted with, 1 to 3; 0: none. A
+    // store that keeps none refuses the others (ENOTSUP).
+    std::uint8_t protection_type = 0;
     unsigned home_shard = 0;
     scsi::AccessStateTable access = {};  // target port groups; none: no asymmetric access
     // Names and values for set_attribute(), set before anything sees the unit.

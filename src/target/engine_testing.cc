@@ -208,6 +208,11 @@ class FakeStore final : public Backstore {
     [[nodiscard]] scsi::Identification identification() const override {
         return medium_->identification;
     }
+    Result<std::unique_ptr<StoreChannel>> open_protection_channel(reactor::Shard& shard) override {
+        if (!medium_->tuples)
+            return Backstore::open_protection_channel(shard);
+        return std::make_unique<FakeChannel>(medium_->tuples, shard);
+    }
     Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard& shard) override {
         return std::make_unique<FakeChannel>(medium_, shard);
     }
@@ -225,6 +230,14 @@ class FakeStore final : public Backstore {
   private:
     std::shared_ptr<FakeMedium> medium_;
 };
+
+std::shared_ptr<FakeMedium> make_protected_medium(std::uint64_t blocks, std::uint32_t block_bytes) {
+    auto medium = std::make_shared<FakeMedium>(blocks, block_bytes);
+    medium->capabilities.protection = Support::native;
+    medium->tuples = std::make_shared<FakeMedium>(blocks, scsi::protection_bytes);
+    medium->tuples->write(0, std::vector<std::uint8_t>(blocks * scsi::protection_bytes, 0xFF));
+    return medium;
+}
 
 std::unique_ptr<Backstore> make_fake_store(std::shared_ptr<FakeMedium> medium) {
     return std::make_unique<FakeStore>(std::move(medium));

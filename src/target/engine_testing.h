@@ -53,6 +53,8 @@ class FakeMedium {
     // To be set before the store is given to the engine.
     StoreCapabilities capabilities;
     scsi::Identification identification;
+    // The tuples of protection information, as a medium of blocks of 8 bytes; null: it keeps none.
+    std::shared_ptr<FakeMedium> tuples;
     bool record = true;  // off: nothing is allocated for a request
 
   private:
@@ -84,6 +86,9 @@ class FakeMedium {
     std::vector<Record> records_;
 };
 
+// A medium that keeps protection information, FFh at first.
+[[nodiscard]] std::shared_ptr<FakeMedium> make_protected_medium(std::uint64_t blocks = 2048,
+                                                                std::uint32_t block_bytes = 512);
 [[nodiscard]] std::unique_ptr<Backstore> make_fake_store(std::shared_ptr<FakeMedium> medium);
 
 // A command, what was answered to it, and the order of answers on its fabric.

@@ -4,6 +4,7 @@
 #include "target/device_server.h"
 #include "target/handlers_access.h"
 #include "target/handlers_atomic.h"
+#include "target/handlers_protection.h"
 #include "target/handlers_reservation.h"
 #include "target/handlers_stream.h"
 
@@ -17,6 +18,7 @@ struct HandlerTable {
     using R = DeviceServer::ReservationHandlers;
     using Atomic = DeviceServer::AtomicHandlers;
     using Stream = DeviceServer::StreamHandlers;
+    using P = DeviceServer::ProtectionHandlers;
 
     // In the order of scsi::Operation.
     static constexpr std::array<Handler, size> rows{{
@@ -55,6 +57,15 @@ struct HandlerTable {
          D::resume_write},
         {Operation::stream_control, D::prepare_nothing, nullptr, Stream::execute_stream_control,
          nullptr},
+        {Operation::protected_read, P::prepare_read, nullptr, P::execute_read, P::resume_read},
+        {Operation::protected_write, P::prepare_write, P::parse_write, P::execute_write,
+         P::resume_write},
+        {Operation::protected_write_and_verify, P::prepare_write_and_verify, P::parse_write,
+         P::execute_write_and_verify, P::resume_write_and_verify},
+        {Operation::protected_verify, P::prepare_verify, P::parse_verify, P::execute_verify,
+         P::resume_verify},
+        {Operation::protected_write_same, P::prepare_write_same, P::parse_write_same,
+         P::execute_write_same, P::resume_write_same},
     }};
 
     static constexpr bool complete() {

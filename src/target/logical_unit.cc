@@ -45,6 +45,9 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
         state.provisioning.maximum_unmap_descriptors = limits::unmap_descriptors;
     }
     state.provisioning.maximum_write_same_blocks = maximum_write_same_bytes / block_bytes;
+    state.protection.supported = capabilities.protection == Support::native;
+    state.protection.type = options.protection_type;
+    state.mode_pages.protection_changeable = state.protection.supported;
     state.mode_pages.write_cache_enabled = capabilities.volatile_cache;
     state.mode_pages.write_cache_changeable = capabilities.cache_mode_changeable;
     state.default_mode_pages = state.mode_pages;
@@ -75,6 +78,15 @@ Result<void> LogicalUnitView::open() {
     if (!channel)
         return std::unexpected(std::move(channel.error()));
     channel_ = std::move(*channel);
+    if (ProtectionLocks* const locks = unit_.protection_locks()) {
+        auto tuples = unit_.store().open_protection_channel(shard_);
+        if (!tuples) {
+            channel_.reset();
+            return std::unexpected(std::move(tuples.error()));
+        }
+        channel_ = std::make_unique<ProtectionChannel>(*this, std::move(channel_),
+                                                       std::move(*tuples), *locks);
+    }
     return {};
 }
 
@@ -154,6 +166,8 @@ LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions o
       initial_state_(std::make_shared<LogicalUnitState>(std::move(first))),
       home_state_(initial_state_),
       reservations_(std::make_unique<ReservationServer>(*this, metadata)) {
+    if (initial_state_->protection.supported)
+        protection_locks_ = std::make_unique<ProtectionLocks>();
     for (unsigned i = 0; i < reactor_.size(); ++i)
         views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));
 }

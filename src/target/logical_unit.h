@@ -16,6 +16,7 @@
 #include "target/engine.h"
 #include "target/fence.h"
 #include "target/metadata_store.h"
+#include "target/protection_channel.h"
 
 namespace olio::target {
 
@@ -141,6 +142,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     void statistics(std::move_only_function<void(LogicalUnitStatistics)> done) override;
 
     [[nodiscard]] Backstore& store() noexcept { return *store_; }
+    // Null where the store keeps no protection information.
+    [[nodiscard]] ProtectionLocks* protection_locks() noexcept { return protection_locks_.get(); }
     [[nodiscard]] reactor::Reactor& reactor() noexcept { return reactor_; }
     [[nodiscard]] LogicalUnitView& view(unsigned shard) noexcept { return *views_[shard]; }
     [[nodiscard]] const std::shared_ptr<const scsi::LogicalUnitState>& initial_state() const {
@@ -209,6 +212,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     LogicalUnitOptions options_;
     std::unique_ptr<Backstore> store_;
     std::shared_ptr<const scsi::LogicalUnitState> initial_state_;
+    std::unique_ptr<ProtectionLocks> protection_locks_;  // before the views, whose channels use it
     std::vector<std::unique_ptr<LogicalUnitView>> views_;
     // The home shard's.
     std::shared_ptr<const scsi::LogicalUnitState> home_state_;

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "backstore/fileio/file_open.h"
+#include "backstore/fileio/protection_file.h"
 #include "target/file_channel.h"
 #include "target/system_facts.h"
 
@@ -59,8 +60,10 @@ class FileStore : public target::Backstore {
 
 class RegularFile final : public FileStore {
   public:
-    RegularFile(const Options& options, OpenedFile file)
-        : options_(options), descriptor_(std::move(file.descriptor)) {
+    RegularFile(const Options& options, OpenedFile file, std::unique_ptr<ProtectionFile> protection)
+        : options_(options),
+          descriptor_(std::move(file.descriptor)),
+          protection_(std::move(protection)) {
         backing_->name = options.path;
         backing_->block_bytes = options.block_bytes;
         backing_->alignment_bytes = std::max(options.block_bytes, file.alignment_bytes);
@@ -100,6 +103,20 @@ class RegularFile final : public FileStore {
         return std::make_unique<target::FileChannel>(shard, backing_, number, std::move(*own));
     }
 
+    [[nodiscard]] target::StoreCapabilities capabilities() const override {
+        target::StoreCapabilities able = FileStore::capabilities();
+        able.protection = protection_ ? Support::native : Support::none;
+        return able;
+    }
+    Result<std::unique_ptr<target::StoreChannel>> open_protection_channel(
+        reactor::Shard& shard) override {
+        return protection_ ? protection_->open_channel(shard)
+                           : FileStore::open_protection_channel(shard);
+    }
+    Result<void> clear_protection() override {
+        return protection_ ? protection_->clear() : FileStore::clear_protection();
+    }
+
     Result<std::uint64_t> refresh_blocks() override {
         struct stat facts{};
         if (::fstat(descriptor_.get(), &facts) != 0)
@@ -108,6 +125,8 @@ class RegularFile final : public FileStore {
             static_cast<std::uint64_t>(facts.st_size) / options_.block_bytes;
         if (blocks == 0)
             return fail(EIO, backing_->name + " has become empty; give it a size again");
+        if (protection_ && blocks != backing_->blocks)
+            OLIO_TRY(protection_->resize(blocks));
         backing_->blocks = blocks;
         return blocks;
     }
@@ -120,6 +139,9 @@ class RegularFile final : public FileStore {
             bytes > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()))
             return fail(EINVAL,
                         fmt::format("{}: a disk of {} blocks cannot be", backing_->name, blocks));
+        // Where there is a block, there is its tuple: it comes first and goes last.
+        if (protection_ && blocks > backing_->blocks)
+            OLIO_TRY(protection_->resize(blocks));
         const auto size = static_cast<off_t>(bytes);
         const auto before = static_cast<off_t>(backing_->blocks * options_.block_bytes);
         if (options_.preallocate && size > before &&
@@ -127,6 +149,8 @@ class RegularFile final : public FileStore {
             return fail_errno(errno, fmt::format("{}: allocating {} bytes", backing_->name, bytes));
         if (::ftruncate(descriptor_.get(), size) != 0)
             return fail_errno(errno, fmt::format("{}: giving it {} bytes", backing_->name, bytes));
+        if (protection_ && blocks < backing_->blocks)
+            OLIO_TRY(protection_->resize(blocks));
         backing_->blocks = blocks;
         // A capacity that a host was told must not shrink again by a loss of power.
         if (::fdatasync(descriptor_.get()) != 0) {
@@ -138,12 +162,15 @@ class RegularFile final : public FileStore {
     }
 
     Result<void> set_volatile_cache(bool enabled) override {
+        if (protection_)
+            OLIO_TRY(protection_->set_write_through(!enabled));
         return backing_->set_write_through(descriptor_.get(), !enabled);
     }
 
   private:
     Options options_;
     target::OwnedDescriptor descriptor_;
+    std::unique_ptr<ProtectionFile> protection_;  // null: none is kept
 };
 
 class AttachedFile final : public FileStore {
@@ -203,7 +230,15 @@ Result<std::unique_ptr<target::Backstore>> open(const Options& options) {
     auto file = open_file(options);
     if (!file)
         return std::unexpected(std::move(file.error()));
-    return std::make_unique<RegularFile>(options, std::move(*file));
+    std::unique_ptr<ProtectionFile> protection;
+    if (options.protection) {
+        auto opened = ProtectionFile::open(options.path, file->size_bytes / options.block_bytes,
+                                           file->read_only, options.write_through);
+        if (!opened)
+            return std::unexpected(std::move(opened.error()));
+        protection = std::move(*opened);
+    }
+    return std::make_unique<RegularFile>(options, std::move(*file), std::move(protection));
 }
 
 Result<std::unique_ptr<target::Backstore>> attach(const Attachment& attachment) {

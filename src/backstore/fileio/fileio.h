@@ -25,7 +25,9 @@ struct Options {
     bool write_through = false;  // every write is durable when it completes: WCE = 0
     bool read_only = false;      // also taken where the file system or its permissions force it
     std::uint32_t block_bytes = 512;  // 512 or 4096
-    std::string serial;               // else from the canonical path and this machine's identity
+    // Keeps protection information in PATH.protection, LIO's file of eight bytes for each block.
+    bool protection = false;
+    std::string serial;  // else from the canonical path and this machine's identity
 };
 
 // The file is locked (an open file description lock on all of it: exclusive, or shared for a

@@ -91,10 +91,53 @@ class RamChannel final : public target::StoreChannel {
     std::uint32_t block_bytes_;
 };
 
+// The tuples of protection information lie in memory with all bits inverted: what was never written
+// is zero there and FFh to those who read it, as it must be, and costs no memory.
+class TupleChannel final : public target::StoreChannel {
+  public:
+    explicit TupleChannel(std::shared_ptr<RamMemory> memory) : memory_(std::move(memory)) {}
+
+    void submit(StoreIo& io) noexcept override {
+        io.channel = this;
+        io.borrowed_count = 0;
+        io.error_lba = io.lba;
+        const std::uint64_t offset = io.lba * scsi::protection_bytes;
+        if (io.opcode == StoreOpcode::read) {
+            memory_->read(offset, io.data);
+            invert(io.data, io.data);
+        } else if (io.opcode == StoreOpcode::write) {
+            write(offset, io.data);
+        }
+        io.complete(StoreStatus::good);
+    }
+    void cancel(StoreIo&) noexcept override {}
+    void stepped(StoreIo& io, std::int64_t) noexcept override {
+        io.complete(StoreStatus::internal_error);
+    }
+
+  private:
+    static void invert(Bytes from, MutableBytes to) noexcept {
+        for (std::size_t i = 0; i < from.size(); ++i)
+            to[i] = static_cast<std::uint8_t>(~from[i]);
+    }
+    void write(std::uint64_t offset, Bytes tuples) noexcept {
+        std::array<std::uint8_t, 1024> piece;
+        while (!tuples.empty()) {
+            const std::size_t bytes = std::min(piece.size(), tuples.size());
+            invert(tuples.first(bytes), piece);
+            memory_->write(offset, Bytes(piece).first(bytes));
+            tuples = tuples.subspan(bytes);
+            offset += bytes;
+        }
+    }
+
+    std::shared_ptr<RamMemory> memory_;
+};
+
 class RamDisk final : public target::Backstore {
   public:
-    RamDisk(Options options, std::shared_ptr<RamMemory> memory)
-        : options_(std::move(options)), memory_(std::move(memory)) {}
+    RamDisk(Options options, std::shared_ptr<RamMemory> memory, std::shared_ptr<RamMemory> tuples)
+        : options_(std::move(options)), memory_(std::move(memory)), tuples_(std::move(tuples)) {}
 
     [[nodiscard]] std::string_view type() const override { return "ramdisk"; }
     [[nodiscard]] std::string description() const override {
@@ -117,6 +160,7 @@ class RamDisk final : public target::Backstore {
         able.maximum_atomic_bytes = atomic_bytes;
         able.unmapped_reads_zeros = true;
         able.borrows = true;
+        able.protection = tuples_ ? target::Support::native : target::Support::none;
         able.unmap_granularity_blocks = page_blocks();
         return able;
     }
@@ -126,12 +170,28 @@ class RamDisk final : public target::Backstore {
     Result<std::unique_ptr<target::StoreChannel>> open_channel(reactor::Shard& shard) override {
         return std::make_unique<RamChannel>(shard, memory_, options_.block_bytes);
     }
+    Result<std::unique_ptr<target::StoreChannel>> open_protection_channel(
+        reactor::Shard& shard) override {
+        if (!tuples_)
+            return Backstore::open_protection_channel(shard);
+        return std::make_unique<TupleChannel>(tuples_);
+    }
+    Result<void> clear_protection() override {
+        if (!tuples_)
+            return Backstore::clear_protection();
+        const std::int64_t cleared = tuples_->clear(0, tuples_->size_bytes());
+        if (cleared < 0)
+            return fail_errno(static_cast<int>(-cleared), options_.name);
+        return {};
+    }
     Result<std::uint64_t> refresh_blocks() override { return blocks(); }
     Result<void> resize(std::uint64_t blocks) override {
         std::uint64_t bytes = 0;
         if (blocks == 0 || !checked_multiply<std::uint64_t>(blocks, options_.block_bytes, bytes))
             return fail(EINVAL,
                         fmt::format("{}: a disk of {} blocks cannot be", options_.name, blocks));
+        if (tuples_)
+            OLIO_TRY(tuples_->resize(blocks * scsi::protection_bytes, options_.name));
         return memory_->resize(bytes, options_.name);
     }
     Result<void> set_volatile_cache(bool enabled) override {
@@ -150,6 +210,7 @@ class RamDisk final : public target::Backstore {
 
     Options options_;
     std::shared_ptr<RamMemory> memory_;
+    std::shared_ptr<RamMemory> tuples_;  // null: no protection information
 };
 
 }  // namespace
@@ -172,7 +233,16 @@ Result<std::unique_ptr<target::Backstore>> open(const Options& options) {
                                     options.limit_bytes);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
-    return std::make_unique<RamDisk>(options, std::move(*memory));
+    std::shared_ptr<RamMemory> tuples;
+    if (options.protection) {
+        auto made =
+            RamMemory::create(options.size_bytes / options.block_bytes * scsi::protection_bytes,
+                              options.preallocate, options.name);
+        if (!made)
+            return std::unexpected(std::move(made.error()));
+        tuples = std::move(*made);
+    }
+    return std::make_unique<RamDisk>(options, std::move(*memory), std::move(tuples));
 }
 
 }  // namespace olio::ramdisk

@@ -18,6 +18,7 @@ struct Options {
     // beyond it fails for want of space. 0: as much as the disk is large.
     std::uint64_t limit_bytes = 0;
     bool preallocate = false;      // take all the memory now, rather than page by page as written
+    bool protection = false;       // keeps protection information: eight bytes more for each block
     std::string name = "ramdisk";  // for messages; the identity follows from it where there is no
     std::string serial;            // serial number
 };
