@@ -16,6 +16,7 @@ inline constexpr std::uint32_t compare_and_write_blocks = 255;
 inline constexpr std::size_t protection_requests_per_channel = 64;  // 9 KiB each, made as needed
 inline constexpr std::uint32_t unmap_descriptors = 256;  // of one UNMAP
 inline constexpr std::size_t parameter_list_bytes = 64 << 10;
+inline constexpr std::size_t log_page_bytes = 4096;  // the longest answer to LOG SENSE
 inline constexpr std::size_t target_port_groups = 256;  // of one logical unit
 inline constexpr std::size_t grouped_ports = 255;       // of one logical unit
 inline constexpr std::size_t referrals = 1024;          // of one logical unit

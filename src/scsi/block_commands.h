@@ -28,7 +28,7 @@ inline constexpr std::array block{
     make_row("READ(6)", "08 1F FF FF FF 00", medium_read(Operation::read, lba_of_6, blocks_of_6)),
     make_row("WRITE(6)", "0A 1F FF FF FF 00",
              medium_write(Operation::write, lba_of_6, blocks_of_6)),
-    make_row("START STOP UNIT", "1B 01 00 00 05 00",
+    make_row("START STOP UNIT", "1B 01 00 0F F5 00",
              {.reservation = ReservationClass::start_stop,
               .recommended_timeout_seconds = 60,
               .operation = Operation::start_stop_unit}),

@@ -103,6 +103,8 @@ enum class Operation : std::uint8_t {
     request_sense,
     report_luns,
     mode_select,
+    log_sense,
+    log_select,
     start_stop_unit,
     reserve,
     release,

@@ -21,9 +21,6 @@ struct Request;
 // SPC-5 6.14 and 6.15, MODE SENSE(6) and (10).
 [[nodiscard]] std::expected<void, SenseData> mode_sense(const Request& request, Builder& into);
 
-// SPC-5 6.8: the pages that list the pages.
-[[nodiscard]] std::expected<void, SenseData> log_sense(const Request& request, Builder& into);
-
 // SBC-4 5.20 and 5.21. (10): a last LBA above 32 bits is reported as FFFFFFFFh.
 [[nodiscard]] std::expected<void, SenseData> read_capacity_10(const Request& request,
                                                               Builder& into);

@@ -48,7 +48,8 @@ TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
 }
 
 TEST(VitalProductData, SupportedPages) {
-    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"), "00 00 00 0b 00 80 83 86 87 88 b0 b1 b2 b4 b7");
+    EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"),
+              "00 00 00 0c 00 80 83 86 87 88 8a b0 b1 b2 b4 b7");
 }
 
 TEST(VitalProductData, EveryPageListedAnswersWithItsOwnCode) {
@@ -194,6 +195,11 @@ TEST(VitalProductData, ScsiPortsNameThePortAsDeviceIdentificationDoes) {
     EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 0c 00 00 02 03 00 00 00 00 00 00 00 00");
     unit.nexus.port = nullptr;
     EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 00");
+}
+
+TEST(VitalProductData, PowerConditions) {
+    EXPECT_EQ(Asked().asked("12 01 8a 00 ff 00"),
+              "00 8a 00 0e 03 07 00 00 00 00 00 00 00 00 00 00 00 00");
 }
 
 TEST(VitalProductData, SupportedBlockLengths) {

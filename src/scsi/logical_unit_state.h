@@ -14,7 +14,9 @@
 #include "base/limits.h"
 #include "scsi/access_states.h"
 #include "scsi/command_table.h"
+#include "scsi/log_pages.h"
 #include "scsi/mode_pages.h"
+#include "scsi/pollable_sense.h"
 #include "scsi/reservations.h"
 #include "scsi/types.h"
 
@@ -108,12 +110,15 @@ struct LogicalUnitState {
     Streams streams;
     bool write_protected = false;  // by the administrator or the backing store; also SWP
     bool fua_supported = true;     // DPOFUA in MODE SENSE
-    bool stopped = false;          // START STOP UNIT with START = 0
-    bool medium_present = true;    // false: the backing store vanished (NOT READY)
-    std::uint32_t maximum_transfer_blocks = 0;             // 0: no limit
+    PowerCondition power = PowerCondition::active;  // as START STOP UNIT left it
+    bool medium_present = true;                     // false: the backing store vanished (NOT READY)
+    std::uint32_t maximum_transfer_blocks = 0;      // 0: no limit
     std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
     std::uint32_t maximum_atomic_blocks = 0;               // 0: no WRITE ATOMIC
-    std::uint64_t version = 0;                             // grows with each snapshot
+    LogValues log_addends;                // what LOG SELECT added to the counters; see log_pages.h
+    std::uint64_t start_stop_cycles = 0;  // starts out of the stopped condition
+    std::optional<std::uint8_t> endurance_used_percent;  // of the medium, where known
+    std::uint64_t version = 0;                           // grows with each snapshot
 };
 
 // What an answer may depend on besides the logical unit.

@@ -90,16 +90,6 @@ TEST(GetLbaStatus, LongExtentsAreSplit) {
               "00 00 00 00 ff ff ff ff 00 00 00 01 01 00 00 00");
 }
 
-TEST(LogSense, ListsThePages) {
-    const Asked unit;
-    EXPECT_EQ(unit.asked("4d 00 00 00 00 00 00 00 ff 00"), "00 00 00 01 00");
-    EXPECT_EQ(unit.asked("4d 00 40 ff 00 00 00 00 ff 00"), "40 ff 00 04 00 00 00 ff");
-    EXPECT_EQ(unit.asked("4d 00 0d 00 00 00 00 00 ff 00"), "5/24/00 cdb 2.5");
-    EXPECT_EQ(unit.asked("4d 00 00 01 00 00 00 00 ff 00"), "5/24/00 cdb 3");
-    EXPECT_EQ(unit.asked("4d 00 00 00 00 00 01 00 ff 00"), "5/24/00 cdb 5");
-    EXPECT_EQ(unit.asked("4d 01 00 00 00 00 00 00 ff 00"), "5/24/00 cdb 1.0");  // SP
-}
-
 std::size_t supported_commands(const Asked& unit) {
     return static_cast<std::size_t>(std::ranges::count_if(
         command_table(), [&](const CommandRow& row) { return supported(row, unit.state); }));

@@ -19,6 +19,16 @@ namespace sense {
 
 inline constexpr Condition no_additional_sense_information{SenseKey::no_sense, {0x00, 0x00}};
 
+// The power conditions of REQUEST SENSE, and the informational exception that a test makes.
+inline constexpr Condition failure_prediction_threshold_exceeded_false{SenseKey::no_sense,
+                                                                       {0x5D, 0xFF}};
+inline constexpr Condition idle_condition_activated_by_command{SenseKey::no_sense, {0x5E, 0x03}};
+inline constexpr Condition standby_condition_activated_by_command{SenseKey::no_sense, {0x5E, 0x04}};
+inline constexpr Condition idle_b_condition_activated_by_command{SenseKey::no_sense, {0x5E, 0x06}};
+inline constexpr Condition idle_c_condition_activated_by_command{SenseKey::no_sense, {0x5E, 0x08}};
+inline constexpr Condition standby_y_condition_activated_by_command{SenseKey::no_sense,
+                                                                    {0x5E, 0x0A}};
+
 inline constexpr Condition not_ready_cause_not_reportable{SenseKey::not_ready, {0x04, 0x00}};
 inline constexpr Condition becoming_ready{SenseKey::not_ready, {0x04, 0x01}};
 inline constexpr Condition initializing_command_required{SenseKey::not_ready, {0x04, 0x02}};

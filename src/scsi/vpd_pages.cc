@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "scsi/designators.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/pollable_sense.h"
 
 namespace olio::scsi {
 
@@ -104,6 +105,10 @@ bool has_referrals(const Request& request) {
     return !request.state->access.referrals.empty();
 }
 
+void put_power_condition_page(const Request&, Builder& into) {
+    put_power_conditions(into);
+}
+
 constexpr std::array pages{
     VpdPage{0x00, "Supported VPD Pages", "SPC-5 7.7.18", true, nullptr, put_supported_pages},
     VpdPage{0x80, "Unit Serial Number", "SPC-5 7.7.19", false, nullptr, put_unit_serial_number},
@@ -112,6 +117,7 @@ constexpr std::array pages{
     VpdPage{0x86, "Extended INQUIRY Data", "SPC-5 7.7.7", false, nullptr, put_extended_inquiry},
     VpdPage{0x87, "Mode Page Policy", "SPC-5 7.7", false, nullptr, put_mode_page_policy},
     VpdPage{0x88, "SCSI Ports", "SPC-5 7.7", false, nullptr, put_scsi_ports},
+    VpdPage{0x8A, "Power Condition", "SPC-5 7.7", false, nullptr, put_power_condition_page},
     VpdPage{0xB0, "Block Limits", "SBC-4 6.6.4", false, nullptr, put_block_limits},
     VpdPage{0xB1, "Block Device Characteristics", "SBC-4 6.6.2", false, nullptr,
             put_block_device_characteristics},

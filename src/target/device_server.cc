@@ -195,6 +195,28 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
     return check_medium(command, view);
 }
 
+// SPC-5 5.14: a command that needs the medium ends an idle or standby condition; a stopped logical
+// unit waits for START STOP UNIT.
+bool DeviceServer::wake(Command& command, const LogicalUnitState& state) noexcept {
+    if (state.power == scsi::PowerCondition::stopped) {
+        refuse(command, scsi::make_sense(sense::initializing_command_required));
+        return false;
+    }
+    if (command.row_->medium == MediumAccess::none)
+        return true;
+    command.unit_->unit().change_state(
+        [](LogicalUnitState& next) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            effects.changed = next.power != scsi::PowerCondition::active &&
+                              next.power != scsi::PowerCondition::stopped;
+            if (effects.changed)
+                next.power = scsi::PowerCondition::active;
+            return effects;
+        },
+        [](const std::expected<void, Refusal>&) {});
+    return true;
+}
+
 bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) noexcept {
     const scsi::CommandRow& row = *command.row_;
     const LogicalUnitState& state = view.state();
@@ -202,10 +224,8 @@ bool DeviceServer::check_medium(Command& command, const LogicalUnitView& view) n
         refuse(command, scsi::make_sense(sense::medium_not_present));
         return false;
     }
-    if (state.stopped) [[unlikely]] {
-        refuse(command, scsi::make_sense(sense::initializing_command_required));
+    if (state.power != scsi::PowerCondition::active && !wake(command, state)) [[unlikely]]
         return false;
-    }
     if (row.lba.bytes == 0)
         return true;
     // A command without a length, GET LBA STATUS, needs the block that it names.
@@ -427,11 +447,25 @@ void DeviceServer::resume_later(Command& command) noexcept {
         drive(command, Step::submit);
 }
 
+// For the error counter log pages.
+void DeviceServer::count_failure(Command& command) noexcept {
+    LogicalUnitView::Traffic& traffic = command.unit_->traffic;
+    if (command.io_.status != StoreStatus::medium_error)
+        ++traffic.non_medium_errors;
+    else if (command.row_->operation == scsi::Operation::verify)
+        ++traffic.verify_errors;
+    else if (command.row_->medium == MediumAccess::writes)
+        ++traffic.write_errors;
+    else
+        ++traffic.read_errors;
+}
+
 void DeviceServer::store_failed(Command& command) noexcept {
     const StoreIo& io = command.io_;
     const bool read = io.opcode == StoreOpcode::read || io.opcode == StoreOpcode::prefetch ||
                       io.opcode == StoreOpcode::extent_status;
     SenseData data = scsi::make_sense(sense::internal_target_failure);
+    count_failure(command);
     switch (io.status) {
         case StoreStatus::medium_error:
             data = scsi::make_sense_at(read ? sense::unrecovered_read_error : sense::write_error,

@@ -90,6 +90,8 @@ class DeviceServer {
     // is private here and in Command.
     struct Aca;
     struct AccessHandlers;
+    struct LogHandlers;
+    struct PowerHandlers;
     struct ReservationHandlers;
     struct AtomicHandlers;
     struct StreamHandlers;
@@ -109,6 +111,8 @@ class DeviceServer {
     static bool overlapped(Command& command) noexcept;
     static void start_data_out(Command& command) noexcept;
     static void drive(Command& command, Step step) noexcept;
+    static bool wake(Command& command, const scsi::LogicalUnitState& state) noexcept;
+    static void count_failure(Command& command) noexcept;
     static void store_failed(Command& command) noexcept;
     static void remember_refusal(Command& command, scsi::Status status) noexcept;
     static Step after_store(Command& command) noexcept;
@@ -139,8 +143,6 @@ class DeviceServer {
     static Step execute_request_sense(Command&);
     static bool prepare_parameters(Command&);
     static Step execute_mode_select(Command&);
-    static Step execute_start_stop(Command&);
-    static Step start_or_stop(Command&);
     static bool prepare_read(Command&);
     static Step execute_read(Command&);
     static Step resume_read(Command&);

@@ -47,6 +47,11 @@ struct LogicalUnitStatistics {
     std::uint64_t write_commands = 0;
     std::uint64_t write_bytes = 0;
     std::uint64_t in_flight = 0;
+    std::uint64_t verify_bytes = 0;
+    std::uint64_t read_errors = 0;  // ended by a medium error
+    std::uint64_t write_errors = 0;
+    std::uint64_t verify_errors = 0;
+    std::uint64_t non_medium_errors = 0;  // failed by the backing store otherwise
     std::vector<CommandCount> commands;  // only those that were used
 };
 

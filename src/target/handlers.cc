@@ -4,6 +4,8 @@
 #include "target/device_server.h"
 #include "target/handlers_access.h"
 #include "target/handlers_atomic.h"
+#include "target/handlers_log.h"
+#include "target/handlers_power.h"
 #include "target/handlers_protection.h"
 #include "target/handlers_reservation.h"
 #include "target/handlers_stream.h"
@@ -15,6 +17,8 @@ using scsi::Operation;
 struct HandlerTable {
     static constexpr std::size_t size = static_cast<std::size_t>(Operation::count);
     using D = DeviceServer;
+    using L = DeviceServer::LogHandlers;
+    using Power = DeviceServer::PowerHandlers;
     using R = DeviceServer::ReservationHandlers;
     using Atomic = DeviceServer::AtomicHandlers;
     using Stream = DeviceServer::StreamHandlers;
@@ -27,8 +31,10 @@ struct HandlerTable {
         {Operation::request_sense, D::prepare_nothing, nullptr, D::execute_request_sense, nullptr},
         {Operation::report_luns, D::prepare_nothing, nullptr, D::execute_data_in, nullptr},
         {Operation::mode_select, D::prepare_parameters, nullptr, D::execute_mode_select, nullptr},
-        {Operation::start_stop_unit, D::prepare_nothing, nullptr, D::execute_start_stop,
-         D::start_or_stop},
+        {Operation::log_sense, D::prepare_nothing, nullptr, L::execute_log_sense, nullptr},
+        {Operation::log_select, D::prepare_parameters, nullptr, L::execute_log_select, nullptr},
+        {Operation::start_stop_unit, Power::prepare_start_stop, nullptr, Power::execute_start_stop,
+         Power::change_power},
         {Operation::reserve, D::prepare_nothing, nullptr, R::execute_reserve, nullptr},
         {Operation::release, D::prepare_nothing, nullptr, R::execute_release, nullptr},
         {Operation::persistent_reserve_out, D::prepare_parameters, nullptr, R::execute_reserve_out,

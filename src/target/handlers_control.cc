@@ -83,8 +83,8 @@ Step DeviceServer::execute_request_sense(Command& c) {
         pending = scsi::sense_of(*attention);
     else if (!c.unit_->state().medium_present)
         pending = scsi::make_sense(sense::medium_not_present);
-    else if (c.unit_->state().stopped)
-        pending = scsi::make_sense(sense::initializing_command_required);
+    else
+        pending = scsi::pollable_sense(c.unit_->state());
     const scsi::NexusState nexus = static_cast<const ITNexusImpl&>(c.nexus()).state();
     const LogicalUnitState* state = c.unit_ == nullptr ? nullptr : &c.unit_->state();
     return answer_with(c, c.buffer_.bytes(room), [&](Builder& into) {
@@ -118,26 +118,6 @@ Step DeviceServer::execute_mode_select(Command& c) {
             effects.except = nexus.id;
             return effects;
         });
-    return Step::waiting;
-}
-
-// START = 0 first makes the cache durable, unless NO_FLUSH (SBC-4 5.31).
-Step DeviceServer::execute_start_stop(Command& c) {
-    const scsi::StartStopFields fields = scsi::decode_start_stop(c.cdb);
-    if (fields.start || fields.no_flush || !c.unit_->state().medium_present)
-        return start_or_stop(c);
-    ask_store(c, StoreOpcode::flush, 0, 0, {});
-    return Step::submit;
-}
-
-Step DeviceServer::start_or_stop(Command& c) {
-    const bool stop = !scsi::decode_start_stop(c.cdb).start;
-    change_state(c, [stop](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-        StateEffects effects;
-        effects.changed = state.stopped != stop;
-        state.stopped = stop;
-        return effects;
-    });
     return Step::waiting;
 }
 

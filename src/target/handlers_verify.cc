@@ -87,6 +87,7 @@ Step DeviceServer::resume_verify(Command& c) {
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next_verify(c);
+    c.unit_->traffic.verify_bytes += c.decoded_.blocks * c.unit_->block_bytes();
     return succeed(c);
 }
 

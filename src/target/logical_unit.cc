@@ -340,11 +340,12 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
                 [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
                     const scsi::ModePages pages = scsi::mode_pages_after_reset(state);
                     StateEffects effects;
-                    effects.changed = state.reservations.reserved_by != 0 || state.stopped ||
+                    effects.changed = state.reservations.reserved_by != 0 ||
+                                      state.power != scsi::PowerCondition::active ||
                                       state.streams.open != 0 || !(pages == state.mode_pages);
                     state.streams = {};
                     state.reservations.reserved_by = 0;
-                    state.stopped = false;
+                    state.power = scsi::PowerCondition::active;
                     state.mode_pages = pages;
                     return effects;
                 },
@@ -517,6 +518,11 @@ void LogicalUnitImpl::statistics(std::move_only_function<void(LogicalUnitStatist
                 sum.write_commands += part.traffic.write_commands;
                 sum.write_bytes += part.traffic.write_bytes;
                 sum.in_flight += part.traffic.in_flight;
+                sum.verify_bytes += part.traffic.verify_bytes;
+                sum.read_errors += part.traffic.read_errors;
+                sum.write_errors += part.traffic.write_errors;
+                sum.verify_errors += part.traffic.verify_errors;
+                sum.non_medium_errors += part.traffic.non_medium_errors;
                 for (std::size_t i = 0; i < rows.size(); ++i) {
                     counters[i].commands += part.counters[i].commands;
                     counters[i].errors += part.counters[i].errors;

@@ -101,6 +101,12 @@ class LogicalUnitView {
         std::uint64_t write_commands = 0;
         std::uint64_t write_bytes = 0;
         std::uint64_t in_flight = 0;
+        std::uint64_t verify_bytes = 0;
+        // Commands that the backing store failed: by a medium error, or otherwise.
+        std::uint64_t read_errors = 0;
+        std::uint64_t write_errors = 0;
+        std::uint64_t verify_errors = 0;
+        std::uint64_t non_medium_errors = 0;
     };
     std::vector<Counters> counters;  // by row
     Traffic traffic;
