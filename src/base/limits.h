@@ -26,6 +26,15 @@ inline constexpr std::size_t registrations_per_unit = 512;   // persistent reser
 inline constexpr std::size_t metadata_file_bytes = 1 << 20;  // what is kept beside the medium
 inline constexpr std::size_t sense_bytes = 96;
 inline constexpr std::size_t cdb_bytes = 260;  // SPC-5 4.2.3: 7Fh CDBs are at most 260 bytes
+// Third-party copies.
+inline constexpr std::size_t copy_cscd_descriptors = 16;     // of one EXTENDED COPY
+inline constexpr std::size_t copy_segment_descriptors = 64;  // of one EXTENDED COPY
+inline constexpr std::uint32_t copy_segment_bytes = 256 << 20;
+inline constexpr std::uint32_t copy_chunk_bytes = 1 << 20;  // moved at a time
+inline constexpr std::uint32_t copy_held_bytes = 64 << 10;  // for RECEIVE COPY DATA
+inline constexpr std::size_t copies_per_nexus = 16;         // at the same time
+inline constexpr std::size_t copy_results_per_nexus = 64;   // kept for who asks
+inline constexpr std::uint32_t copy_result_seconds = 300;   // ... and for how long
 
 // reactor/
 inline constexpr std::size_t buffer_bytes_per_shard = 512 << 20;

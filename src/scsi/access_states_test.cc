@@ -236,11 +236,11 @@ TEST(AccessStates, InquiryShowsTheGroupOfThePortThatAsks) {
     EXPECT_EQ(page(9).find("51 95"), std::string::npos);
     EXPECT_NE(page(1).find("01 06 00 04 00 00 00 07"), std::string::npos);
     unit.port.relative_port = 1;
-    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "30");
+    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "38");
     unit.port.relative_port = 2;
-    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "10");
+    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "18");
     unit.port.relative_port = 9;
-    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "00");
+    EXPECT_EQ(unit.asked("12 00 00 00 06 00").substr(15, 2), "08");
 }
 
 TEST(AccessStates, ReferralsAreReportedByPageAndCommand) {

@@ -179,6 +179,28 @@ constexpr CommandRow mode_select_row(CdbField parameters) {
             .operation = Operation::mode_select};
 }
 
+constexpr CommandRow copy_row(Operation operation, std::int16_t service_action) {
+    return {.service_action = service_action,
+            .direction = DataDirection::out,
+            .parameter_bytes = {10, 4},
+            .requirement = Requirement::third_party_copy,
+            .reservation = ReservationClass::writes,
+            .recommended_timeout_seconds = 300,
+            .operation = operation};
+}
+
+// Without a function the answer comes from the copy manager.
+constexpr CommandRow copy_results_row(std::int16_t service_action,
+                                      DataInFunction function = nullptr) {
+    return {.service_action = service_action,
+            .direction = DataDirection::in,
+            .allocation_bytes = {10, 4},
+            .requirement = Requirement::third_party_copy,
+            .reservation = ReservationClass::writes,
+            .operation = function == nullptr ? Operation::receive_copy_results : Operation::data_in,
+            .data_in = function};
+}
+
 inline constexpr auto any = AccessStates::any;
 inline constexpr auto active_only = AccessStates::active_only;
 inline constexpr auto standby_too = AccessStates::standby_too;

@@ -129,6 +129,9 @@ enum class Operation : std::uint8_t {
     protected_write_and_verify,
     protected_verify,
     protected_write_same,
+    extended_copy,
+    receive_copy_results,
+    copy_operation_abort,
     count,
 };
 

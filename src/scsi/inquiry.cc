@@ -60,13 +60,15 @@ void put_standard_data(const Request& request, Builder& into) {
                                               request.state->protection.type != 0);
     const std::uint8_t access_change =
         request.state && port ? access_change_of(request.state->access, port->relative_port) : 0;
+    const bool third_party = request.state && request.state->settings.third_party_copy;
 
     into.u8(peripheral_byte(request));
     into.u8(0x00);  // RMB = 0
     into.u8(0x06);  // VERSION: SPC-4; what SPC-5 and SBC-4 add is claimed by the descriptors
     into.u8(0x32);  // NORMACA, HISUP, RESPONSE DATA FORMAT 2
     into.u8(0x00);  // ADDITIONAL LENGTH, below
-    into.u8(static_cast<std::uint8_t>(access_change << 4 | (protection ? 0x01 : 0x00)));
+    into.u8(static_cast<std::uint8_t>(access_change << 4 | (third_party ? 0x08 : 0x00) |
+                                      (protection ? 0x01 : 0x00)));
     into.u8(0x00);
     into.u8(0x02);  // CMDQUE
     into.text(who.vendor, 8);

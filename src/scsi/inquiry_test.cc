@@ -10,10 +10,10 @@ using testing::Asked;
 // SPC-5 table 142, byte by byte.
 TEST(Inquiry, StandardData) {
     EXPECT_EQ(Asked().asked("12 00 00 01 00 00"),
-              "00 00 06 32 5b 00 00 02 "                                            // SPC-4, CMDQUE
-              "4f 4c 49 4f 20 20 20 20 "                                            // vendor
-              "64 69 73 6b 20 20 20 20 20 20 20 20 20 20 20 20 "                    // product
-              "30 30 30 31 "                                                        // revision
+              "00 00 06 32 5b 08 00 02 "                          // SPC-4, 3PC, CMDQUE
+              "4f 4c 49 4f 20 20 20 20 "                          // vendor
+              "64 69 73 6b 20 20 20 20 20 20 20 20 20 20 20 20 "  // product
+              "30 30 30 31 "                                      // revision
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "  // 36 to 57
               "00 a0 05 c0 04 60 06 00 04 c0 09 60 00 00 00 00 "                    // versions
               "00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
@@ -24,7 +24,7 @@ TEST(Inquiry, AccessChangeAndProtectionShowInByte5) {
     ASSERT_TRUE(put_group(unit.state.access, {.id = 0, .name = "default_tg_pt_gp"}));
     ASSERT_TRUE(put_port(unit.state.access, unit.port.relative_port, 0));
     unit.state.protection.type = 1;
-    EXPECT_EQ(unit.asked("12 00 00 00 08 00"), "00 00 06 32 5b 31 00 02");
+    EXPECT_EQ(unit.asked("12 00 00 00 08 00"), "00 00 06 32 5b 39 00 02");
 }
 
 TEST(Inquiry, IsCutAtTheAllocationLengthWithoutChangingAnyLength) {
@@ -49,7 +49,7 @@ TEST(Inquiry, WithoutLogicalUnitTheQualifierSaysSo) {
 
 TEST(VitalProductData, SupportedPages) {
     EXPECT_EQ(Asked().asked("12 01 00 00 ff 00"),
-              "00 00 00 0c 00 80 83 86 87 88 8a b0 b1 b2 b4 b7");
+              "00 00 00 0d 00 80 83 86 87 88 8a 8f b0 b1 b2 b4 b7");
 }
 
 TEST(VitalProductData, EveryPageListedAnswersWithItsOwnCode) {

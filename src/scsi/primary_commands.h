@@ -6,6 +6,7 @@
 
 #include "scsi/command_shapes.h"
 #include "scsi/data_in.h"
+#include "scsi/extended_copy.h"
 #include "scsi/reservations.h"
 
 namespace olio::scsi::rows {
@@ -89,6 +90,25 @@ inline constexpr std::array primary{
              reserve_out(7)),
     make_row("PERSISTENT RESERVE OUT (REPLACE LOST RESERVATION)", "5F 08 FF 00 00 FF FF FF FF 00",
              reserve_out(8)),
+    make_row("EXTENDED COPY(LID1)", "83 00 00 00 00 00 00 00 00 00 FF FF FF FF 00 00",
+             copy_row(Operation::extended_copy, 0x00)),
+    make_row("EXTENDED COPY(LID4)", "83 01 00 00 00 00 00 00 00 00 FF FF FF FF 00 00",
+             copy_row(Operation::extended_copy, 0x01)),
+    make_row("COPY OPERATION ABORT", "83 1C FF FF FF FF 00 00 00 00 00 00 00 00 00 00",
+             {.service_action = 0x1C,
+              .requirement = Requirement::third_party_copy,
+              .reservation = ReservationClass::writes,
+              .operation = Operation::copy_operation_abort}),
+    make_row("RECEIVE COPY STATUS(LID1)", "84 00 FF 00 00 00 00 00 00 00 FF FF FF FF 00 00",
+             copy_results_row(0x00)),
+    make_row("RECEIVE COPY DATA(LID1)", "84 01 FF 00 00 00 00 00 00 00 FF FF FF FF 00 00",
+             copy_results_row(0x01)),
+    make_row("RECEIVE COPY OPERATING PARAMETERS", "84 03 00 00 00 00 00 00 00 00 FF FF FF FF 00 00",
+             copy_results_row(0x03, receive_copy_operating_parameters)),
+    make_row("RECEIVE COPY FAILURE DETAILS(LID1)",
+             "84 04 FF 00 00 00 00 00 00 00 FF FF FF FF 00 00", copy_results_row(0x04)),
+    make_row("RECEIVE COPY STATUS(LID4)", "84 05 FF FF FF FF 00 00 00 00 FF FF FF FF 00 00",
+             copy_results_row(0x05)),
     make_row("REPORT LUNS", "A0 00 FF 00 00 00 FF FF FF FF 00 00",
              {.direction = DataDirection::in,
               .allocation_bytes = {6, 4},

@@ -25,6 +25,20 @@ std::array<std::uint8_t, 3> sense_key_specific(const SenseData& sense) noexcept 
     return bytes;
 }
 
+// What the device reported, as fixed format sense data without anything more.
+void put_reported(const ThirdParty& device, Builder& into) noexcept {
+    into.u8(0x70);
+    into.u8(0);
+    into.u8(static_cast<std::uint8_t>(device.key));
+    into.be32(0);
+    into.u8(10);
+    into.be32(0);
+    into.u8(device.additional.code);
+    into.u8(device.additional.qualifier);
+    into.zeros(4);
+}
+constexpr std::uint8_t reported_bytes = 18;
+
 // SPC-5 4.4.3
 void encode_fixed(const SenseData& sense, Builder& into) noexcept {
     constexpr std::uint64_t largest = std::numeric_limits<std::uint32_t>::max();
@@ -35,12 +49,23 @@ void encode_fixed(const SenseData& sense, Builder& into) noexcept {
     into.u8(0);
     into.u8(static_cast<std::uint8_t>(sense.key));
     into.be32(valid ? static_cast<std::uint32_t>(*sense.information) : 0);
-    into.u8(10);  // ADDITIONAL SENSE LENGTH
-    into.be32(specific ? static_cast<std::uint32_t>(*sense.command_specific_information) : 0);
+    constexpr std::uint8_t third_party_byte = 18;  // where its status and sense data begin
+    const bool forwards = sense.third_party.has_value();
+    std::uint32_t specific_bytes =
+        specific ? static_cast<std::uint32_t>(*sense.command_specific_information) : 0;
+    if (forwards)
+        specific_bytes |= std::uint32_t{third_party_byte}
+                          << (sense.third_party->destination ? 16 : 24);
+    into.u8(10 + (forwards ? 1 + reported_bytes : 0));  // ADDITIONAL SENSE LENGTH
+    into.be32(specific_bytes);
     into.u8(sense.additional.code);
     into.u8(sense.additional.qualifier);
     into.u8(0);  // FIELD REPLACEABLE UNIT CODE
     into.bytes(sense_key_specific(sense));
+    if (forwards) {
+        into.u8(static_cast<std::uint8_t>(sense.third_party->status));
+        put_reported(*sense.third_party, into);
+    }
 }
 
 // SPC-5 4.4.2
@@ -67,6 +92,13 @@ void encode_descriptors(const SenseData& sense, Builder& into) noexcept {
         into.bytes(sense_key_specific(sense));
         into.u8(0);
     }
+    if (sense.third_party) {  // forwarded sense data
+        into.u8(0x0C);
+        into.u8(2 + reported_bytes);
+        into.u8(sense.third_party->destination ? 0x02 : 0x01);
+        into.u8(static_cast<std::uint8_t>(sense.third_party->status));
+        put_reported(*sense.third_party, into);
+    }
     into.patch(7, static_cast<std::uint8_t>(into.size() - 8));
 }
 
@@ -79,6 +111,30 @@ std::size_t SenseData::encode(SenseFormat format, MutableBytes into) const noexc
     else
         encode_fixed(*this, builder);
     return builder.written().size();
+}
+
+SenseData decode_sense(Bytes encoded) noexcept {
+    SenseData data;
+    Cursor from(encoded);
+    const std::uint8_t response_code = from.u8();
+    if ((response_code & 0x7F) >= 0x72) {
+        data.key = static_cast<SenseKey>(from.u8() & 0x0F);
+        data.additional.code = from.u8();
+        data.additional.qualifier = from.u8();
+        from.skip(4);
+        if (from.remaining() >= 12 && from.be16() == 0x000A && (from.be16() & 0x8000) != 0)
+            data.information = from.be64();
+        return data;
+    }
+    from.skip(1);
+    data.key = static_cast<SenseKey>(from.u8() & 0x0F);
+    const std::uint32_t information = from.be32();
+    if ((response_code & 0x80) != 0)
+        data.information = information;
+    from.skip(5);
+    data.additional.code = from.u8();
+    data.additional.qualifier = from.u8();
+    return data;
 }
 
 }  // namespace olio::scsi

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "scsi/types.h"
 
 namespace olio::scsi {
 
@@ -43,6 +44,14 @@ struct FieldPointer {
 
 enum class SenseFormat : std::uint8_t { fixed, descriptor };  // D_SENSE of the control mode page
 
+// How a command of the copy manager ended at the copy's source or destination.
+struct ThirdParty {
+    bool destination = false;
+    Status status = Status::good;
+    SenseKey key = SenseKey::no_sense;
+    AdditionalSense additional;
+};
+
 struct SenseData {
     SenseKey key = SenseKey::no_sense;
     AdditionalSense additional;
@@ -50,11 +59,17 @@ struct SenseData {
     std::optional<std::uint64_t> command_specific_information;
     std::optional<FieldPointer> field;
     std::optional<std::uint16_t> progress;  // 65536ths
+    // COPY ABORTED: what the device reported. COMMAND-SPECIFIC INFORMATION is then the number of
+    // the segment.
+    std::optional<ThirdParty> third_party;
     bool deferred = false;
 
     // Writes at most `into.size()` bytes and returns the length written. An INFORMATION value above
     // 32 bits leaves VALID 0 in the fixed format (SPC-5 4.4.3).
     std::size_t encode(SenseFormat format, MutableBytes into) const noexcept;
 };
+
+// Sense key, additional sense code and INFORMATION of encoded sense data, in either format.
+[[nodiscard]] SenseData decode_sense(Bytes encoded) noexcept;
 
 }  // namespace olio::scsi

@@ -56,6 +56,14 @@ inline constexpr Condition logical_block_address_out_of_range{SenseKey::illegal_
 inline constexpr Condition invalid_field_in_cdb{SenseKey::illegal_request, {0x24, 0x00}};
 inline constexpr Condition logical_unit_not_supported{SenseKey::illegal_request, {0x25, 0x00}};
 inline constexpr Condition invalid_field_in_parameter_list{SenseKey::illegal_request, {0x26, 0x00}};
+inline constexpr Condition too_many_target_descriptors{SenseKey::illegal_request, {0x26, 0x06}};
+inline constexpr Condition unsupported_target_descriptor_type_code{SenseKey::illegal_request,
+                                                                   {0x26, 0x07}};
+inline constexpr Condition too_many_segment_descriptors{SenseKey::illegal_request, {0x26, 0x08}};
+inline constexpr Condition unsupported_segment_descriptor_type_code{SenseKey::illegal_request,
+                                                                    {0x26, 0x09}};
+inline constexpr Condition inline_data_length_exceeded{SenseKey::illegal_request, {0x26, 0x0B}};
+inline constexpr Condition operation_in_progress{SenseKey::illegal_request, {0x00, 0x16}};
 inline constexpr Condition command_sequence_error{SenseKey::illegal_request, {0x2C, 0x00}};
 inline constexpr Condition stream_not_open{SenseKey::illegal_request, {0x2C, 0x0F}};
 inline constexpr Condition maximum_number_of_streams_open{SenseKey::illegal_request, {0x55, 0x10}};
@@ -89,6 +97,13 @@ inline constexpr Condition command_timeout_during_processing{SenseKey::aborted_c
                                                              {0x2E, 0x02}};
 inline constexpr Condition command_cleared_by_device_server{SenseKey::aborted_command,
                                                             {0x2F, 0x02}};
+
+// COPY ABORTED with one of these (SPC-5 5.18, errors while segments are processed).
+inline constexpr AdditionalSense io_process_terminated{0x00, 0x06};
+inline constexpr AdditionalSense third_party_device_failure{0x0D, 0x01};
+inline constexpr AdditionalSense copy_target_device_not_reachable{0x0D, 0x02};
+inline constexpr AdditionalSense incorrect_copy_target_device_type{0x0D, 0x03};
+inline constexpr AdditionalSense unexpected_inexact_segment{0x26, 0x0A};
 
 }  // namespace sense
 

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "scsi/designators.h"
+#include "scsi/extended_copy.h"
 #include "scsi/logical_unit_state.h"
 #include "scsi/pollable_sense.h"
 
@@ -109,6 +110,10 @@ void put_power_condition_page(const Request&, Builder& into) {
     put_power_conditions(into);
 }
 
+bool has_third_party_copy(const Request& request) {
+    return request.state->settings.third_party_copy;
+}
+
 constexpr std::array pages{
     VpdPage{0x00, "Supported VPD Pages", "SPC-5 7.7.18", true, nullptr, put_supported_pages},
     VpdPage{0x80, "Unit Serial Number", "SPC-5 7.7.19", false, nullptr, put_unit_serial_number},
@@ -118,6 +123,8 @@ constexpr std::array pages{
     VpdPage{0x87, "Mode Page Policy", "SPC-5 7.7", false, nullptr, put_mode_page_policy},
     VpdPage{0x88, "SCSI Ports", "SPC-5 7.7", false, nullptr, put_scsi_ports},
     VpdPage{0x8A, "Power Condition", "SPC-5 7.7", false, nullptr, put_power_condition_page},
+    VpdPage{0x8F, "Third-party Copy", "SPC-5 7.7", false, has_third_party_copy,
+            put_third_party_copy},
     VpdPage{0xB0, "Block Limits", "SBC-4 6.6.4", false, nullptr, put_block_limits},
     VpdPage{0xB1, "Block Device Characteristics", "SBC-4 6.6.2", false, nullptr,
             put_block_device_characteristics},

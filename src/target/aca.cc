@@ -77,7 +77,7 @@ void DeviceServer::Aca::unsuccessful(Command& command) noexcept {
         return;
     if (command.row_ != nullptr)
         ++command.unit_->counters[scsi::row_index(*command.row_)].errors;
-    if (command.status != Status::check_condition)
+    if (command.status != Status::check_condition || command.of_copy_manager_)
         return;
     if (scsi::naca(command.cdb))
         establish(command);

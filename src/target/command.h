@@ -26,6 +26,7 @@ namespace olio::target {
 class ITLNexus;
 class ITNexus;
 class LogicalUnitView;
+class TransportServices;
 struct AbortRecord;
 struct Handler;
 
@@ -45,6 +46,8 @@ enum class CommandStage : std::uint8_t {
     count,
 };
 
+class Command;
+
 // What a handler off the hot path keeps for its command while it runs: a copy's state, a parsed
 // parameter list. It ends with the command.
 class CommandExtension {
@@ -53,6 +56,8 @@ class CommandExtension {
     CommandExtension(const CommandExtension&) = delete;
     CommandExtension& operator=(const CommandExtension&) = delete;
     virtual ~CommandExtension() = default;
+    // The copy manager's own command that works for this one just now; aborted with it.
+    [[nodiscard]] virtual Command* at_work() noexcept { return nullptr; }
 };
 
 class Command : public StoreCompletion {
@@ -94,6 +99,8 @@ class Command : public StoreCompletion {
     [[nodiscard]] ITNexus& nexus() const noexcept { return *nexus_; }
 
   private:
+    friend class CopyManager;
+    friend class CopyOperation;
     friend class ITNexusImpl;
     friend class DeviceServer;
     friend class FenceTable;
@@ -122,8 +129,9 @@ class Command : public StoreCompletion {
     enum class Place : std::uint8_t { outside, dormant, simple, ordered, head_of_queue, unordered };
 
     ITNexus* nexus_ = nullptr;
-    ITLNexus* itl_ = nullptr;          // null where the LUN has no logical unit
-    LogicalUnitView* unit_ = nullptr;  // null with it
+    TransportServices* services_ = nullptr;  // who gets the answer
+    ITLNexus* itl_ = nullptr;                // null where the LUN has no logical unit
+    LogicalUnitView* unit_ = nullptr;        // null with it
     const scsi::CommandRow* row_ = nullptr;
     const Handler* handler_ = nullptr;
     scsi::DecodedCdb decoded_;
@@ -138,6 +146,7 @@ class Command : public StoreCompletion {
     bool anchor_ = false;                                   // WRITE SAME and UNMAP
     bool data_received_ = false;
     bool watched_ = false;              // its answer concerns others: aborted, blocked, ACA
+    bool of_copy_manager_ = false;      // unit attentions are left to the initiator's own
     bool store_active_ = false;         // the store has io_
     bool home_active_ = false;          // the home shard works for it
     bool submitting_ = false;           // inside StoreChannel::submit

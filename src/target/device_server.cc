@@ -41,8 +41,8 @@ constexpr std::size_t task_set_full_commands = 2 * std::size_t{limits::commands_
 
 // --- Arrival ---
 
-void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
-    const bool repeated = nexus.find_tag(command.tag) != nullptr;
+// Nothing of an earlier use is left; the command is one of its logical unit's.
+void DeviceServer::begin(Command& command, ITLNexus* itl) noexcept {
     command.row_ = nullptr;
     command.place_ = Command::Place::outside;
     command.access_ = MediumAccess::none;
@@ -64,22 +64,27 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
     command.sense_bytes_ = 0;
     command.data_in_count_ = 0;
 
-    ITLNexus* const itl = nexus.find(command.lun);
     command.itl_ = itl;
     command.unit_ = nullptr;
-    bool aca = command.attribute == scsi::TaskAttribute::aca;
     if (itl != nullptr) [[likely]] {
-        aca |= itl->aca;
         LogicalUnitView& view = itl->view();
         command.unit_ = &view;
         ++itl->commands;
         ++view.traffic.in_flight;
         view.add(command);
     }
+}
+
+void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
+    const bool repeated = nexus.find_tag(command.tag) != nullptr;
+    ITLNexus* const itl = nexus.find(command.lun);
+    command.services_ = &nexus.services();
+    command.of_copy_manager_ = false;
+    begin(command, itl);
     nexus.enlist_tag(command);
     if (nexus.closing()) [[unlikely]] {
         command.stage_ = CommandStage::discarding;
-        nexus.services().discard(command);
+        command.services_->discard(command);
         return;
     }
     if (repeated && overlapped(command)) [[unlikely]]
@@ -88,12 +93,26 @@ void DeviceServer::submit(ITNexusImpl& nexus, Command& command) noexcept {
         refuse_with_status(command, Status::task_set_full);
         return;
     }
+    const bool aca = command.attribute == scsi::TaskAttribute::aca || (itl != nullptr && itl->aca);
     if (aca && !Aca::admit(command)) [[unlikely]]
         return;
     if (!admit(command))
         return;
     if (itl != nullptr) [[likely]]
         itl->tasks.enter(command);
+    advance(command);
+}
+
+void DeviceServer::submit_within(ITLNexus& itl, Command& command, TransportServices& services,
+                                 reactor::Buffer& spare) noexcept {
+    command.nexus_ = &itl.nexus();
+    command.services_ = &services;
+    command.of_copy_manager_ = true;
+    begin(command, &itl);
+    if (!admit(command))
+        return;
+    if (spare && spare.capacity() >= std::max(command.buffer_bytes_, command.transfer_bytes_))
+        command.buffer_ = std::move(spare);
     advance(command);
 }
 
@@ -158,7 +177,7 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
     }
     // 4. Unit attention.
     if (row.unit_attention == scsi::UnitAttentionPolicy::report &&
-        !command.itl_->attentions.empty()) [[unlikely]] {
+        !command.itl_->attentions.empty() && !command.of_copy_manager_) [[unlikely]] {
         UnitAttentionQueue& pending = command.itl_->attentions;
         const bool interlock = state.mode_pages.unit_attention_interlock != 0;
         refuse(command, scsi::sense_of(interlock ? *pending.first() : *pending.take()));
@@ -328,7 +347,7 @@ void DeviceServer::start_data_out(Command& command) noexcept {
     }
     command.stage_ = CommandStage::awaiting_data_out;
     command.data_out = command.buffer_.bytes(command.transfer_bytes_);
-    impl(command).services().receive_data_out(command);
+    command.services_->receive_data_out(command);
 }
 
 // False: the command waits for memory, or has been answered.
@@ -583,7 +602,7 @@ void DeviceServer::send_answer(Command& command) noexcept {
     if (command.status != Status::good && command.status != Status::condition_met) [[unlikely]]
         Aca::unsuccessful(command);
     leave_medium(command);
-    impl(command).services().complete(command);
+    command.services_->complete(command);
 }
 
 void DeviceServer::encode(Command& command, Status status, const SenseData& data) noexcept {
@@ -680,6 +699,13 @@ void DeviceServer::mark(Marked& marked, Command& command, AbortMode mode, const 
     } else if (mode == AbortMode::silent) {
         command.abort_->mode = mode;
     }
+    Command* const inner = stage == CommandStage::executing && command.extension_ != nullptr
+                               ? command.extension_->at_work()
+                               : nullptr;
+    if (inner != nullptr) {  // whatever can reach a medium for this one is that
+        mark(marked, *inner, AbortMode::silent, ticket, transfers);
+        return;
+    }
     if (ticket == nullptr)
         return;
     AbortRecord& record = *command.abort_;
@@ -716,7 +742,7 @@ void DeviceServer::abort(Command& command) noexcept {
             return;
         case CommandStage::awaiting_data_out:
             command.stage_ = CommandStage::terminating;
-            impl(command).services().terminate_transfer(command);
+            command.services_->terminate_transfer(command);
             return;
         case CommandStage::executing:
             if (!command.store_active_)
@@ -761,7 +787,7 @@ void DeviceServer::end_aborted(Command& command) noexcept {
     record->ended = true;
     if (record->fence != 0)
         record->unit->lower_fence(record->fence);
-    TransportServices& services = impl(command).services();
+    TransportServices& services = *command.services_;
     if (respond_to_host) {
         encode(command, Status::task_aborted, {});
         set_residual(command, command.data_received_ ? command.transfer_bytes_ : 0);

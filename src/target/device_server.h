@@ -90,6 +90,7 @@ class DeviceServer {
     // is private here and in Command.
     struct Aca;
     struct AccessHandlers;
+    struct CopyHandlers;
     struct LogHandlers;
     struct PowerHandlers;
     struct ReservationHandlers;
@@ -99,8 +100,16 @@ class DeviceServer {
 
   private:
     friend class Command;
+    friend class CopyManager;
+    friend class CopyOperation;
     friend struct HandlerTable;
 
+    // The copy manager's commands. They go through every check of a command of their nexus, but
+    // stand in no task set, have no tag, and take no unit attention. `spare` is used as the data
+    // buffer if it is large enough.
+    static void submit_within(ITLNexus& itl, Command& command, TransportServices& services,
+                              reactor::Buffer& spare) noexcept;
+    static void begin(Command& command, ITLNexus* itl) noexcept;
     [[nodiscard]] static const Handler& handler_of(scsi::Operation operation) noexcept;
     static bool admit(Command& command) noexcept;
     static bool check_unit(Command& command, LogicalUnitView& view) noexcept;

@@ -4,6 +4,7 @@
 #include "target/device_server.h"
 #include "target/handlers_access.h"
 #include "target/handlers_atomic.h"
+#include "target/handlers_copy.h"
 #include "target/handlers_log.h"
 #include "target/handlers_power.h"
 #include "target/handlers_protection.h"
@@ -17,6 +18,7 @@ using scsi::Operation;
 struct HandlerTable {
     static constexpr std::size_t size = static_cast<std::size_t>(Operation::count);
     using D = DeviceServer;
+    using C = DeviceServer::CopyHandlers;
     using L = DeviceServer::LogHandlers;
     using Power = DeviceServer::PowerHandlers;
     using R = DeviceServer::ReservationHandlers;
@@ -72,6 +74,12 @@ struct HandlerTable {
          P::resume_verify},
         {Operation::protected_write_same, P::prepare_write_same, P::parse_write_same,
          P::execute_write_same, P::resume_write_same},
+        {Operation::extended_copy, D::prepare_parameters, nullptr, C::execute_extended_copy,
+         nullptr},
+        {Operation::receive_copy_results, D::prepare_nothing, nullptr,
+         C::execute_receive_copy_results, nullptr},
+        {Operation::copy_operation_abort, D::prepare_nothing, nullptr,
+         C::execute_copy_operation_abort, nullptr},
     }};
 
     static constexpr bool complete() {

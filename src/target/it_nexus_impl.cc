@@ -5,6 +5,7 @@
 
 #include "scsi/unit_attention.h"
 #include "target/aca.h"
+#include "target/copy_manager.h"
 #include "target/device_server.h"
 #include "target/task_manager.h"
 
@@ -127,26 +128,40 @@ void ITNexusImpl::finished(Command& command) noexcept {
         "finished is the answer to complete and discard");
     forget_tag(command);
     commands_.remove(command);
+    leave_unit(command);
+    --count_;
+    if (closing_) [[unlikely]]
+        report_drained();
+}
+
+void ITNexusImpl::finished_within(Command& command) noexcept {
+    leave_unit(command);
+}
+
+void ITNexusImpl::leave_unit(Command& command) noexcept {
     command.abort_hook_.unlink();
     command.buffer_.release();
     if (command.extension_) [[unlikely]]
         command.extension_.reset();
     command.stage_ = CommandStage::idle;
     ITLNexus* const itl = command.itl_;
-    if (itl != nullptr) {
-        command.itl_ = nullptr;
-        LogicalUnitView& view = itl->view();
-        --view.traffic.in_flight;
-        view.remove(command);
-        itl->tasks.withdraw(command);
-        --itl->commands;
-        itl->tasks.pump();  // the command may be in use again from here on
-        if (itl->retired && itl->commands == 0) [[unlikely]]
-            sweep_retired();
-    }
-    --count_;
-    if (closing_) [[unlikely]]
-        report_drained();
+    if (itl == nullptr)
+        return;
+    command.itl_ = nullptr;
+    LogicalUnitView& view = itl->view();
+    --view.traffic.in_flight;
+    view.remove(command);
+    itl->tasks.withdraw(command);
+    --itl->commands;
+    itl->tasks.pump();  // the command may be in use again from here on
+    if (itl->retired && itl->commands == 0) [[unlikely]]
+        sweep_retired();
+}
+
+CopyManager& ITNexusImpl::copy_manager() {
+    if (copy_manager_ == nullptr)
+        copy_manager_ = std::make_unique<CopyManager>(*this);
+    return *copy_manager_;
 }
 
 void ITNexusImpl::leave() noexcept {
@@ -245,6 +260,8 @@ void ITNexusImpl::close(std::move_only_function<void()> fenced,
     DeviceServer::Marked marked;
     for (Command& command : commands_)
         DeviceServer::mark(marked, command, AbortMode::silent, ticket, false);
+    if (copy_manager_ != nullptr)
+        copy_manager_->mark_background(marked, ticket);
     DeviceServer::abort_marked(marked);
 }
 

@@ -14,6 +14,7 @@
 
 namespace olio::target {
 
+class CopyManager;
 class ITNexusImpl;
 
 // An I_T_L nexus. Its LUN may have left the map; then it stays until its last command has ended.
@@ -96,6 +97,9 @@ class ITNexusImpl final : public ITNexus {
         return {id_, &port_.description, map_->inventory()};
     }
     void enlist_tag(Command& command) noexcept;
+    // finished() of a command of the copy manager.
+    void finished_within(Command& command) noexcept;
+    [[nodiscard]] CopyManager& copy_manager();
     // Something besides a command refers to the nexus: it must not be destroyed.
     void enter() noexcept { ++pending_; }
     void leave() noexcept;
@@ -104,6 +108,7 @@ class ITNexusImpl final : public ITNexus {
 
   private:
     static constexpr std::size_t tag_buckets = 256;
+    void leave_unit(Command& command) noexcept;
     [[nodiscard]] static std::size_t bucket_of(std::uint64_t tag) noexcept {
         return (tag ^ tag >> 8 ^ tag >> 16) & (tag_buckets - 1);
     }
@@ -124,6 +129,7 @@ class ITNexusImpl final : public ITNexus {
     Commands commands_;
     std::size_t count_ = 0;
     std::uint64_t pending_ = 0;
+    std::unique_ptr<CopyManager> copy_manager_;  // made when it is first needed
     bool closing_ = false;
     bool sweeping_ = false;
     std::move_only_function<void()> drained_;

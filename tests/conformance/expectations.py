@@ -3,8 +3,6 @@ against a disk like ours, and which are wrong themselves. Whatever is not said h
 
 # Suites of commands that are not served yet. Their tests find that out and skip themselves.
 LATER = {
-    "ExtendedCopy": "EXTENDED COPY is not served yet",
-    "ReceiveCopyResults": "RECEIVE COPY RESULTS is not served yet",
     "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
     "ReadDefectData10": "READ DEFECT DATA is not served: there is no defect list",
     "ReadDefectData12": "READ DEFECT DATA is not served: there is no defect list",

@@ -1,0 +1,14 @@
+// EXTENDED COPY, RECEIVE COPY RESULTS and their kin.
+#pragma once
+
+#include "target/device_server.h"
+
+namespace olio::target {
+
+struct DeviceServer::CopyHandlers {
+    static Step execute_extended_copy(Command&);
+    static Step execute_receive_copy_results(Command&);
+    static Step execute_copy_operation_abort(Command&);
+};
+
+}  // namespace olio::target
