@@ -11,12 +11,6 @@ constexpr bool bit(Bytes cdb, std::size_t byte, unsigned number) noexcept {
     return (cdb[byte] >> number & 1U) != 0;
 }
 
-// The 32-byte CDBs have in byte 10 what the others have in byte 1.
-constexpr std::size_t flags_byte(Bytes cdb) noexcept {
-    constexpr std::uint8_t variable_length = 0x7F;
-    return cdb[0] == variable_length ? 10 : 1;
-}
-
 }  // namespace
 
 CacheFields decode_cache_fields(Bytes cdb) noexcept {

@@ -196,7 +196,7 @@ constexpr CommandRow copy_results_row(std::int16_t service_action,
             .direction = DataDirection::in,
             .allocation_bytes = {10, 4},
             .requirement = Requirement::third_party_copy,
-            .reservation = ReservationClass::writes,
+            .reservation = ReservationClass::allowed_if_persistent,
             .operation = function == nullptr ? Operation::receive_copy_results : Operation::data_in,
             .data_in = function};
 }

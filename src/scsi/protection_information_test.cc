@@ -213,7 +213,7 @@ TEST(ProtectFields, UsageDataShowThemOnlyWhereTheyAreTaken) {
         EXPECT_EQ(usage_byte_1("READ(10)"), 0xF8);
         EXPECT_EQ(usage_byte_1("WRITE(16)"), 0xF8);
         EXPECT_EQ(usage_byte_1("VERIFY(12)"), 0xF6);
-        EXPECT_EQ(usage_byte_1("WRITE SAME(10)"), 0xE8);
+        EXPECT_EQ(usage_byte_1("WRITE SAME(10)"), 0xF8);
     }
     unit.state.protection.type = 2;
     EXPECT_EQ(usage_byte_1("READ(10)"), 0x18);
