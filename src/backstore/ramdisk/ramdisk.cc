@@ -125,7 +125,8 @@ class TupleChannel final : public target::StoreChannel {
         while (!tuples.empty()) {
             const std::size_t bytes = std::min(piece.size(), tuples.size());
             invert(tuples.first(bytes), piece);
-            memory_->write(offset, Bytes(piece).first(bytes));
+            const bool written = memory_->write(offset, Bytes(piece).first(bytes));
+            OLIO_ASSERT(written, "only the blocks themselves are limited");
             tuples = tuples.subspan(bytes);
             offset += bytes;
         }
