@@ -35,6 +35,16 @@ Result<void> make_runtime_directory(const std::string& directory) {
     return {};
 }
 
+std::string default_state_directory() {
+    if (::geteuid() == 0)
+        return "/var/lib/olio";
+    if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/')
+        return fmt::format("{}/olio", state);
+    if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/')
+        return fmt::format("{}/.local/state/olio", home);
+    return runtime_directory() + "/state";
+}
+
 std::string default_control_path() {
     return runtime_directory() + "/olio.sock";
 }

@@ -15,6 +15,10 @@ namespace olio {
 // or may write to.
 [[nodiscard]] Result<void> make_runtime_directory(const std::string& directory);
 
+// Where what outlives the daemon is kept: /var/lib/olio for root; olio in $XDG_STATE_HOME for
+// others, or in ~/.local/state, or below runtime_directory() where there is no home either.
+[[nodiscard]] std::string default_state_directory();
+
 // The control socket unless told otherwise: olio.sock in runtime_directory().
 [[nodiscard]] std::string default_control_path();
 

@@ -23,6 +23,7 @@
 #include "reactor/reactor.h"
 #include "target/backstore.h"
 #include "target/lun_map.h"
+#include "target/metadata_store.h"
 
 namespace olio::oliod {
 namespace {
@@ -80,7 +81,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Options options) {
     if (!reactor)
         return std::unexpected(std::move(reactor.error()));
     daemon->reactor_ = std::move(*reactor);
-    auto engine = target::Engine::create(*daemon->reactor_);
+    OLIO_TRY(daemon->open_metadata());
+    auto engine = target::Engine::create(*daemon->reactor_, daemon->metadata_.get());
     if (!engine)
         return std::unexpected(std::move(engine.error()));
     daemon->engine_ = std::move(*engine);
@@ -101,6 +103,24 @@ ExitStatus Daemon::run() {
 }
 
 // ---- starting ----------------------------------------------------------------------------------
+
+// A place that nobody named may be missing; then hosts are told that nothing is kept.
+Result<void> Daemon::open_metadata() {
+    auto opened = target::open_metadata_directory(options_.state_directory);
+    if (opened) {
+        metadata_ = std::move(*opened);
+        return {};
+    }
+    if (!options_.default_state_directory)
+        return fail(opened.error().code,
+                    fmt::format("{}; name another place with --state-directory PATH",
+                                opened.error().message));
+    log::warning(
+        "persistent reservations will not outlive the daemon: {} (--state-directory PATH "
+        "names another place)",
+        opened.error().message);
+    return {};
+}
 
 void Daemon::report_memory_bound() {
     std::uint64_t ram_bytes = 0;

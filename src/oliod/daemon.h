@@ -87,6 +87,7 @@ class Daemon {
     [[noreturn]] void end_at_once();
     void remove_disks();
     void stop_listening_to_us();
+    Result<void> open_metadata();
     void report_memory_bound();
 
     Options options_;
@@ -103,6 +104,7 @@ class Daemon {
     std::unique_ptr<reactor::Reactor> reactor_;
     std::unique_ptr<config::MethodTable> methods_;
     std::unique_ptr<config::ControlServer> control_;
+    std::unique_ptr<target::MetadataStore> metadata_;
     std::unique_ptr<target::Engine> engine_;
     std::unique_ptr<iscsi::IscsiTarget> iscsi_;
     Watchdog watchdog_{*this};

@@ -43,6 +43,7 @@ struct Words {
     reactor::Backend reactor = reactor::Backend::automatic;
     unsigned shards = 0;
     std::string control;
+    std::string state_directory;
     log::Level log_level = log::Level::info;
     unsigned grace_seconds = Options{}.grace_seconds;
 };
@@ -152,6 +153,13 @@ void describe_process(CLI::App& app, Words& words) {
     app.add_option("--control", words.control,
                    fmt::format("Control socket ({})", default_control_path()))
         ->type_name("PATH")
+        ->group(group);
+    app.add_option("--state-directory", words.state_directory,
+                   fmt::format("Where to keep what outlives the daemon besides the disks, such as "
+                               "persistent reservations ({})",
+                               default_state_directory()))
+        ->type_name("PATH")
+        ->envname("OLIO_STATE_DIRECTORY")
         ->group(group);
     app.add_option("--grace", words.grace_seconds,
                    "How long hosts have to log out when the daemon ends")
@@ -271,6 +279,11 @@ Result<Options> understand(const Words& words) {
         words.control.empty()
             ? default_control_path()
             : (std::filesystem::path(folder) / words.control).lexically_normal().string();
+    options.default_state_directory = words.state_directory.empty();
+    options.state_directory =
+        words.state_directory.empty()
+            ? default_state_directory()
+            : (std::filesystem::path(folder) / words.state_directory).lexically_normal().string();
     options.grace_seconds = words.grace_seconds;
     return options;
 }

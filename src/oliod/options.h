@@ -28,6 +28,8 @@ struct Options {
     unsigned shards = 1;
     std::string control_path;
     bool default_control_path = true;
+    std::string state_directory;  // what outlives the daemon besides the disks
+    bool default_state_directory = true;
     log::Level log_level = log::Level::info;
     unsigned grace_seconds = 5;  // for hosts to log out at the end
 };

@@ -259,6 +259,9 @@ class Olio(Target):
     has_ram = True
     program = "olio"
 
+    def environment(self):
+        return {"OLIO_STATE_DIRECTORY": str(self.work / f"{self.name}.state")}
+
     def command(self):
         setup = self.setup
         command = [self.program, "serve"]
