@@ -7,91 +7,20 @@
 #include <map>
 
 #include "scsi/request_testing.h"
+#include "scsi/reservation_tables_testing.h"
 
 namespace olio::scsi {
 namespace {
 
 using testing::Asked;
+using testing::base_name;
 using testing::describe;
+using testing::golden_access;
 using testing::hex;
 using enum ReserveOutAction;
 using enum ReservationType;
 
 // --- Who may do what ---
-
-// The five columns of SPC-5 table 65 and SBC-4 table 13: from any I_T nexus under Write Exclusive
-// and Exclusive Access; from a registered one under registrants only and all registrants; from one
-// that is not registered under these with Write Exclusive and with Exclusive Access. A: allowed, C:
-// conflict.
-const std::map<std::string, std::string>& golden_access() {
-    static const std::map<std::string, std::string> table{
-        // SPC-5
-        {"CHANGE ALIASES", "CCACC"},
-        {"COPY OPERATION ABORT", "CCACC"},
-        {"EXTENDED COPY", "CCACC"},
-        {"INQUIRY", "AAAAA"},
-        {"LOG SELECT", "CCACC"},
-        {"LOG SENSE", "AAAAA"},
-        {"MODE SELECT", "CCACC"},
-        {"MODE SENSE", "ACAAC"},
-        {"PERSISTENT RESERVE IN", "AAAAA"},
-        {"READ BUFFER", "ACAAC"},
-        {"RECEIVE COPY DATA", "AAAAA"},
-        {"RECEIVE COPY FAILURE DETAILS", "AAAAA"},
-        {"RECEIVE COPY OPERATING PARAMETERS", "AAAAA"},
-        {"RECEIVE COPY STATUS", "AAAAA"},
-        {"RECEIVE DIAGNOSTIC RESULTS", "ACAAC"},
-        {"RECEIVE ROD TOKEN INFORMATION", "AAAAA"},
-        {"REPORT ALIASES", "AAAAA"},
-        {"REPORT ALL ROD TOKENS", "AAAAA"},
-        {"REPORT IDENTIFYING INFORMATION", "AAAAA"},
-        {"REPORT LUNS", "AAAAA"},
-        {"REPORT PRIORITY", "AAAAA"},
-        {"REPORT SUPPORTED OPERATION CODES", "ACAAC"},
-        {"REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "ACAAC"},
-        {"REPORT TARGET PORT GROUPS", "AAAAA"},
-        {"REPORT TIMESTAMP", "AAAAA"},
-        {"REQUEST SENSE", "AAAAA"},
-        {"SEND DIAGNOSTIC", "CCACC"},
-        {"SET IDENTIFYING INFORMATION", "CCACC"},
-        {"SET PRIORITY", "CCACC"},
-        {"SET TARGET PORT GROUPS", "CCACC"},
-        {"SET TIMESTAMP", "CCACC"},
-        {"TEST UNIT READY", "AAAAA"},
-        {"WRITE BUFFER", "CCACC"},
-        // SBC-4
-        {"BACKGROUND CONTROL", "CCACC"},
-        {"COMPARE AND WRITE", "CCACC"},
-        {"FORMAT UNIT", "CCACC"},
-        {"FORMAT WITH PRESET", "CCACC"},
-        {"GET LBA STATUS", "ACAAC"},
-        {"GET PHYSICAL ELEMENT STATUS", "ACAAC"},
-        {"GET STREAM STATUS", "ACAAC"},
-        {"ORWRITE", "CCACC"},
-        {"POPULATE TOKEN", "ACAAC"},
-        {"PRE-FETCH", "ACAAC"},
-        {"READ", "ACAAC"},
-        {"READ CAPACITY", "AAAAA"},
-        {"READ DEFECT DATA", "ACAAC"},
-        {"REASSIGN BLOCKS", "CCACC"},
-        {"REPORT PROVISIONING INITIALIZATION PATTERN", "AAAAA"},
-        {"REPORT REFERRALS", "AAAAA"},
-        {"SANITIZE", "CCACC"},
-        {"STREAM CONTROL", "CCACC"},
-        {"SYNCHRONIZE CACHE", "CCACC"},
-        {"UNMAP", "CCACC"},
-        {"VERIFY", "ACAAC"},
-        {"WRITE", "CCACC"},
-        {"WRITE AND VERIFY", "CCACC"},
-        {"WRITE ATOMIC", "CCACC"},
-        {"WRITE LONG", "CCACC"},
-        {"WRITE SAME", "CCACC"},
-        {"WRITE SCATTERED", "CCACC"},
-        {"WRITE STREAM", "CCACC"},
-        {"WRITE USING TOKEN", "CCACC"},
-    };
-    return table;
-}
 
 constexpr std::array<ReservationType, 6> types{write_exclusive,
                                                exclusive_access,
@@ -117,15 +46,6 @@ int column(ReservationType type, NexusRole role) {
 bool golden_conflict(const std::string& columns, ReservationType type, NexusRole role) {
     const int at = column(type, role);
     return at >= 0 && columns[static_cast<std::size_t>(at)] == 'C';
-}
-
-// "READ(10)" and "PERSISTENT RESERVE IN (READ KEYS)" stand in the tables without what is in
-// brackets.
-std::string base_name(std::string_view name) {
-    std::string base(name.substr(0, name.find('(')));
-    while (base.ends_with(' '))
-        base.pop_back();
-    return base;
 }
 
 TEST(Reservations, EveryCommandFaresAsTheTablesOfTheStandardsSay) {
