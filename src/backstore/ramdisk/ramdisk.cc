@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "backstore/ramdisk/ram_memory.h"
+#include "base/assert.h"
 #include "reactor/shard.h"
 #include "target/system_facts.h"
 
