@@ -161,6 +161,7 @@ void Daemon::open_next_disk() {
                                     .identification = std::nullopt,
                                     .write_protected = disk.spec.read_only,
                                     .thin = disk.spec.thin,
+                                    .protection_type = disk.spec.protection_type,
                                     .home_shard = disk.lun % reactor_->size(),
                                     .attributes = disk.spec.attributes};
     disks_.push_back(std::move(disk));

@@ -48,6 +48,13 @@ Result<void> set_block_size(DiskSpec& spec, std::string_view value) {
     return {};
 }
 
+Result<void> set_protection(DiskSpec& spec, std::string_view value) {
+    if (value.size() != 1 || value[0] < '1' || value[0] > '3')
+        return fail(EINVAL, fmt::format("protection type '{}' is not 1, 2 or 3", value));
+    spec.protection_type = static_cast<std::uint8_t>(value[0] - '0');
+    return {};
+}
+
 Result<void> set_thin(DiskSpec& spec, std::string_view value) {
     if (value != "on" && value != "off")
         return fail(EINVAL, fmt::format("thin '{}' is neither on nor off", value));
@@ -82,7 +89,7 @@ Result<void> set_flag(DiskSpec& spec, std::string_view) {
     return {};
 }
 
-constexpr std::array<OptionRow, 9> option_rows{{
+constexpr std::array<OptionRow, 10> option_rows{{
     {"size", "SIZE", false, true, set_size},
     {"block-size", "512|4096", true, true, set_block_size},
     {"direct", "", false, true, set_flag<&DiskSpec::direct>},
@@ -91,6 +98,7 @@ constexpr std::array<OptionRow, 9> option_rows{{
     {"preallocate", "", true, true, set_flag<&DiskSpec::preallocate>},
     {"thin", "on|off", true, true, set_thin},
     {"limit", "SIZE", true, false, set_limit},
+    {"protection", "1|2|3", true, true, set_protection},
     {"serial", "TEXT", true, true, set_serial},
 }};
 

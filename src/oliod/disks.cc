@@ -57,6 +57,7 @@ Result<std::unique_ptr<target::Backstore>> open_path(const DiskSpec& spec) {
                          .write_through = spec.write_through,
                          .read_only = spec.read_only,
                          .block_bytes = spec.block_bytes.value_or(default_block_bytes),
+                         .protection = spec.protection_type != 0,
                          .serial = spec.serial});
 }
 
@@ -70,6 +71,7 @@ Result<std::unique_ptr<target::Backstore>> open_disk(const DiskSpec& spec,
                           .block_bytes = spec.block_bytes.value_or(default_block_bytes),
                           .limit_bytes = spec.limit_bytes.value_or(0),
                           .preallocate = spec.preallocate,
+                          .protection = spec.protection_type != 0,
                           .name = name,
                           .serial = spec.serial});
 }

@@ -618,4 +618,33 @@ TEST_P(BackstoreConformance, ACanceledRequestCompletesOnce) {
     expect_pattern(0, 64, 10);
 }
 
+// Only where it keeps them.
+TEST_P(BackstoreConformance, TuplesOfProtectionInformationAreOnesUntilTheyAreWritten) {
+    if (store_->capabilities().protection == Support::none)
+        return;
+    StoreUser tuples(*reactor_, scsi::protection_bytes, [this](reactor::Shard& shard) {
+        return store_->open_protection_channel(shard).value();
+    });
+    constexpr std::uint64_t count = 1001;
+    const AlignedBytes ones(count * scsi::protection_bytes, 0xFF);
+    AlignedBytes got(ones.size());
+    const std::uint64_t last = blocks() - count;
+    for (const std::uint64_t lba : {std::uint64_t{0}, last}) {
+        ASSERT_EQ(tuples.read(lba, got), StoreStatus::good);
+        EXPECT_TRUE(got == ones);
+        AlignedBytes written(ones.size());
+        written.pattern(lba + 1);
+        ASSERT_EQ(tuples.write(lba, written, true), StoreStatus::good);
+        ASSERT_EQ(tuples.read(lba, got), StoreStatus::good);
+        EXPECT_TRUE(got == written);
+    }
+    ASSERT_EQ(tuples.read(count, got), StoreStatus::good);
+    EXPECT_TRUE(got == ones);
+    EXPECT_EQ(tuples.flush(), StoreStatus::good);
+    expect_zeros(0, 16);  // the blocks are others
+    ASSERT_TRUE(store_->clear_protection());
+    ASSERT_EQ(tuples.read(last, got), StoreStatus::good);
+    EXPECT_TRUE(got == ones);
+}
+
 }  // namespace olio::target::testing

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "reactor/sim.h"
 #include "target/backstore_conformance_testing.h"
@@ -109,6 +110,65 @@ INSTANTIATE_TEST_SUITE_P(
     WriteThrough, BackstoreConformance,
     ::testing::ValuesIn(on_each_backend(subject("write_through", preallocated_write_through()))),
     conformance_name);
+
+Options with_protection(Options options = {}) {
+    options.protection = true;
+    return options;
+}
+
+INSTANTIATE_TEST_SUITE_P(Protected, BackstoreConformance,
+                         ::testing::ValuesIn(on_each_backend(subject("protected",
+                                                                     with_protection()))),
+                         conformance_name);
+
+std::string contents(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// LIO's format: eight bytes for each block, in their order, FFh at first.
+TEST(Fileio, TuplesStandInTheFileBesideAsLioHasThem) {
+    const Folder folder;
+    const std::string path = folder.file("disk");
+    RunningReactor reactor(reactor::Backend::epoll);
+    {
+        auto store = open(with_protection(at(path, mib))).value();
+        EXPECT_EQ(contents(path + ".protection"), std::string(2048 * 8, '\xFF'));
+        StoreUser tuples(reactor, 8, [&](reactor::Shard& shard) {
+            return store->open_protection_channel(shard).value();
+        });
+        AlignedBytes two(16, 0x5A);
+        ASSERT_EQ(tuples.write(3, two, true), StoreStatus::good);
+    }
+    std::string expected(2048 * 8, '\xFF');
+    expected.replace(24, 16, 16, '\x5A');
+    EXPECT_EQ(contents(path + ".protection"), expected);
+    auto again = open(with_protection(at(path, mib)));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(contents(path + ".protection"), expected) << "kept from run to run";
+    ASSERT_TRUE((*again)->resize(4096));
+    EXPECT_EQ(contents(path + ".protection"), expected + std::string(2048 * 8, '\xFF'));
+    ASSERT_TRUE((*again)->resize(1024));
+    EXPECT_EQ(contents(path + ".protection"), expected.substr(0, 1024 * 8));
+    struct stat facts{};
+    ASSERT_EQ(::stat((path + ".protection").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 0777, 0600u);
+    EXPECT_FALSE(std::filesystem::exists(path + ".protection.new"));
+}
+
+TEST(Fileio, AProtectionFileOfAnotherSizeIsRefused) {
+    const Folder folder;
+    const std::string path = folder.file("disk");
+    ASSERT_TRUE(open(at(path, mib)));
+    std::ofstream(path + ".protection") << "short";
+    const auto store = open(with_protection(at(path, mib)));
+    ASSERT_FALSE(store);
+    EXPECT_NE(store.error().message.find("5 bytes"), std::string::npos) << store.error().message;
+    Options read_only = with_protection(at(path, mib));
+    read_only.read_only = true;
+    std::filesystem::remove(path + ".protection");
+    EXPECT_FALSE(open(read_only)) << "nothing is made beside a disk that is only read";
+}
 
 TEST(Fileio, MakesAFileForItsOwnerAloneWhenToldASize) {
     const Folder folder;

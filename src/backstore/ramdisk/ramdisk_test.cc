@@ -49,6 +49,28 @@ INSTANTIATE_TEST_SUITE_P(Blocks4096, BackstoreConformance,
                              {"ramdisk4096", [] { return open(sized(conformance_bytes, 4096)); }})),
                          conformance_name);
 
+Options protected_sized(std::uint64_t bytes) {
+    Options options = sized(bytes);
+    options.protection = true;
+    return options;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Protected, BackstoreConformance,
+    ::testing::ValuesIn(on_each_backend({"ramdisk_protected",
+                                         [] { return open(protected_sized(conformance_bytes)); }})),
+    conformance_name);
+
+TEST(Ramdisk, KeepsProtectionInformationOnlyWhenAskedTo) {
+    RunningReactor reactor(reactor::Backend::epoll);
+    auto plain = open(sized(mib)).value();
+    EXPECT_EQ(plain->capabilities().protection, target::Support::none);
+    EXPECT_FALSE(plain->open_protection_channel(reactor.shard(0)));
+    EXPECT_FALSE(plain->clear_protection());
+    EXPECT_EQ(open(protected_sized(mib)).value()->capabilities().protection,
+              target::Support::native);
+}
+
 TEST(Ramdisk, RefusesSizesThatAreNoDisks) {
     EXPECT_FALSE(open(sized(0)));
     EXPECT_FALSE(open(sized(1000)));
