@@ -192,16 +192,17 @@ void probe_ranges(int descriptor, OpenedFile& file) {
 
 Result<OpenedFile> open_file(const Options& options) {
     struct stat facts{};
+    OpenedFile file;
     if (::stat(options.path.c_str(), &facts) != 0) {
         if (errno != ENOENT)
             return fail_errno(errno, options.path);
         if (!options.size_bytes)
             return fail(ENOENT, options.path + ": no such file; give a size to make it");
         OLIO_TRY(create(options));
+        file.made = true;
     } else {
         OLIO_TRY(check_kind(facts, options.path));
     }
-    OpenedFile file;
     file.read_only = options.read_only;
     auto descriptor = open_descriptor(options, file.read_only);
     if (!descriptor)

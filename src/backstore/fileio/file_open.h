@@ -18,6 +18,7 @@ struct OpenedFile {
     std::uint64_t device_number = 0;
     std::uint32_t preferred_bytes = 4096;  // st_blksize
     std::uint32_t alignment_bytes = 0;     // O_DIRECT's, of offsets and addresses; 0: not direct
+    bool made = false;                     // there was no such file
     bool read_only = false;
     bool punches_holes = false;
     bool zeroes_ranges = false;

@@ -232,8 +232,11 @@ Result<std::unique_ptr<target::Backstore>> open(const Options& options) {
         return std::unexpected(std::move(file.error()));
     std::unique_ptr<ProtectionFile> protection;
     if (options.protection) {
-        auto opened = ProtectionFile::open(options.path, file->size_bytes / options.block_bytes,
-                                           file->read_only, options.write_through);
+        auto opened = ProtectionFile::open({.path = options.path,
+                                            .blocks = file->size_bytes / options.block_bytes,
+                                            .made = file->made,
+                                            .read_only = file->read_only,
+                                            .write_through = options.write_through});
         if (!opened)
             return std::unexpected(std::move(opened.error()));
         protection = std::move(*opened);

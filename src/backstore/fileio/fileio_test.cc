@@ -156,6 +156,16 @@ TEST(Fileio, TuplesStandInTheFileBesideAsLioHasThem) {
     EXPECT_FALSE(std::filesystem::exists(path + ".protection.new"));
 }
 
+TEST(Fileio, ANewDiskTakesNoTuplesOfAFormerOne) {
+    const Folder folder;
+    const std::string path = folder.file("disk");
+    ASSERT_TRUE(open(with_protection(at(path, mib))));
+    std::ofstream(path + ".protection") << std::string(2048 * 8, 'x');
+    std::filesystem::remove(path);
+    ASSERT_TRUE(open(with_protection(at(path, mib))));
+    EXPECT_EQ(contents(path + ".protection"), std::string(2048 * 8, '\xFF'));
+}
+
 TEST(Fileio, AProtectionFileOfAnotherSizeIsRefused) {
     const Folder folder;
     const std::string path = folder.file("disk");

@@ -67,19 +67,18 @@ Result<void> make(const std::string& path, std::uint64_t bytes) {
 
 }  // namespace
 
-Result<std::unique_ptr<ProtectionFile>> ProtectionFile::open(const std::string& disk_path,
-                                                             std::uint64_t blocks, bool read_only,
-                                                             bool write_through) {
+Result<std::unique_ptr<ProtectionFile>> ProtectionFile::open(const Disk& disk) {
+    const auto [disk_path, blocks, made, read_only, write_through] = disk;
     const std::string path = disk_path + ".protection";
     const std::uint64_t bytes = blocks * protection_bytes;
     struct stat facts{};
-    if (::stat(path.c_str(), &facts) != 0) {
-        if (errno != ENOENT)
-            return fail_errno(errno, path);
-        if (read_only)
-            return fail(ENOENT, path + ": no such file; for a read-only disk it is not made");
+    const bool found = ::stat(path.c_str(), &facts) == 0;
+    if (!found && errno != ENOENT)
+        return fail_errno(errno, path);
+    if (!found && read_only)
+        return fail(ENOENT, path + ": no such file; for a read-only disk it is not made");
+    if (!found || made)
         OLIO_TRY(make(path, bytes));
-    }
     std::unique_ptr<ProtectionFile> file(new ProtectionFile);
     file->descriptor_ = OwnedDescriptor(
         ::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY));

@@ -13,10 +13,16 @@ namespace olio::fileio {
 
 class ProtectionFile {
   public:
-    // Makes the file where there is none; one that exists must have exactly a tuple for each block.
-    static Result<std::unique_ptr<ProtectionFile>> open(const std::string& disk_path,
-                                                        std::uint64_t blocks, bool read_only,
-                                                        bool write_through);
+    struct Disk {
+        std::string path;
+        std::uint64_t blocks = 0;
+        bool made = false;  // it is new: what stands beside it belongs to another
+        bool read_only = false;
+        bool write_through = false;
+    };
+    // Makes the file where there is none, or where the disk is new; else it must have exactly a
+    // tuple for each block.
+    static Result<std::unique_ptr<ProtectionFile>> open(const Disk& disk);
 
     Result<std::unique_ptr<target::StoreChannel>> open_channel(reactor::Shard& shard);
     // Blocks. Larger: the new tuples are FFh.
