@@ -19,6 +19,7 @@
 #include "scsi/pollable_sense.h"
 #include "scsi/reservations.h"
 #include "scsi/types.h"
+#include "scsi/unit_information.h"
 
 namespace olio::scsi {
 
@@ -115,6 +116,8 @@ struct LogicalUnitState {
     std::uint32_t maximum_transfer_blocks = 0;      // 0: no limit
     std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
     std::uint32_t maximum_atomic_blocks = 0;               // 0: no WRITE ATOMIC
+    IdentifyingInformation identifying_information;
+    Timestamp timestamp;
     LogValues log_addends;                // what LOG SELECT added to the counters; see log_pages.h
     std::uint64_t start_stop_cycles = 0;  // starts out of the stopped condition
     std::optional<std::uint8_t> endurance_used_percent;  // of the medium, where known

@@ -8,6 +8,7 @@
 #include "scsi/data_in.h"
 #include "scsi/extended_copy.h"
 #include "scsi/reservations.h"
+#include "scsi/unit_information.h"
 
 namespace olio::scsi::rows {
 
@@ -117,6 +118,10 @@ inline constexpr std::array primary{
               .ordering = Ordering::implicit_head_of_queue,
               .operation = Operation::report_luns,
               .data_in = report_luns}),
+    make_row("REPORT IDENTIFYING INFORMATION", "A3 05 00 00 00 00 FF FF FF FF FE 00",
+             with_service_action(
+                 with(answer(report_identifying_information, {6, 4}), always_allowed, standby_too),
+                 0x05)),
     make_row("REPORT TARGET PORT GROUPS", "A3 EA 00 00 00 00 FF FF FF FF 00 00",
              {.service_action = 0x0A,
               .direction = DataDirection::in,
@@ -134,6 +139,19 @@ inline constexpr std::array primary{
              with_service_action(with(answer(report_supported_task_management_functions, {6, 4}),
                                       ReservationClass::reads, standby_too),
                                  0x0D)),
+    make_row("REPORT TIMESTAMP", "A3 0F 00 00 00 00 FF FF FF FF 00 00",
+             {.service_action = 0x0F,
+              .direction = DataDirection::in,
+              .allocation_bytes = {6, 4},
+              .access_states = standby_too,
+              .operation = Operation::report_timestamp}),
+    make_row("SET IDENTIFYING INFORMATION", "A4 06 00 00 00 00 FF FF FF FF FE 00",
+             {.service_action = 0x06,
+              .direction = DataDirection::out,
+              .parameter_bytes = {6, 4},
+              .reservation = ReservationClass::writes,
+              .access_states = standby_too,
+              .operation = Operation::set_identifying_information}),
     make_row("SET TARGET PORT GROUPS", "A4 0A 00 00 00 00 FF FF FF FF 00 00",
              {.service_action = 0x0A,
               .direction = DataDirection::out,
@@ -143,6 +161,13 @@ inline constexpr std::array primary{
               .access_states = unavailable_too,
               .recommended_timeout_seconds = 60,
               .operation = Operation::set_target_port_groups}),
+    make_row("SET TIMESTAMP", "A4 0F 00 00 00 00 FF FF FF FF 00 00",
+             {.service_action = 0x0F,
+              .direction = DataDirection::out,
+              .parameter_bytes = {6, 4},
+              .reservation = ReservationClass::writes,
+              .access_states = standby_too,
+              .operation = Operation::set_timestamp}),
 };
 
 }  // namespace olio::scsi::rows

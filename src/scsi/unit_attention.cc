@@ -39,6 +39,7 @@ constexpr std::array<UnitAttentionRow, static_cast<std::size_t>(UnitAttention::c
     {"TARGET OPERATING CONDITIONS HAVE CHANGED", {0x3F, 0x00}, resets + 2},
     {"CHANGED OPERATING DEFINITION", {0x3F, 0x02}, resets + 2},
     {"INQUIRY DATA HAS CHANGED", {0x3F, 0x03}, resets + 2},
+    {"DEVICE IDENTIFIER CHANGED", {0x3F, 0x05}, resets + 2},
     {"REPORTED LUNS DATA HAS CHANGED", {0x3F, 0x0E}, resets + 2},
 }};
 

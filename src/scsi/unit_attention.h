@@ -37,6 +37,7 @@ enum class UnitAttention : std::uint8_t {
     target_operating_conditions_changed,
     changed_operating_definition,
     inquiry_data_changed,
+    device_identifier_changed,
     reported_luns_data_changed,
     count,
 };

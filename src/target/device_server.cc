@@ -574,6 +574,10 @@ LogicalUnitImpl::Changed DeviceServer::answer_from_home(Command& command) {
     };
 }
 
+void DeviceServer::change_settings(Command& command, LogicalUnitImpl::Change change) {
+    change_state(command, std::move(change));
+}
+
 scsi::Request DeviceServer::request_of(const Command& command, const LogicalUnitState* state,
                                        const scsi::NexusState& nexus) noexcept {
     return {*command.row_, command.cdb, command.decoded_, state, nexus};

@@ -91,6 +91,7 @@ class DeviceServer {
     struct Aca;
     struct AccessHandlers;
     struct CopyHandlers;
+    struct InformationHandlers;
     struct LogHandlers;
     struct PowerHandlers;
     struct ReservationHandlers;
@@ -143,6 +144,8 @@ class DeviceServer {
     static std::uint32_t maximum_step_blocks(const Command& command) noexcept;
     [[nodiscard]] static bool write_must_be_durable(const Command& command) noexcept;
     static void change_state(Command& command, LogicalUnitImpl::Change change);
+    // The same for what outlives the daemon: mode pages and identifying information.
+    static void change_settings(Command& command, LogicalUnitImpl::Change change);
     // What the home shard calls when it is done with the command, which waits for that.
     static LogicalUnitImpl::Changed answer_from_home(Command& command);
 

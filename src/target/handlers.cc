@@ -5,6 +5,7 @@
 #include "target/handlers_access.h"
 #include "target/handlers_atomic.h"
 #include "target/handlers_copy.h"
+#include "target/handlers_information.h"
 #include "target/handlers_log.h"
 #include "target/handlers_power.h"
 #include "target/handlers_protection.h"
@@ -19,6 +20,7 @@ struct HandlerTable {
     static constexpr std::size_t size = static_cast<std::size_t>(Operation::count);
     using D = DeviceServer;
     using C = DeviceServer::CopyHandlers;
+    using I = DeviceServer::InformationHandlers;
     using L = DeviceServer::LogHandlers;
     using Power = DeviceServer::PowerHandlers;
     using R = DeviceServer::ReservationHandlers;
@@ -33,6 +35,12 @@ struct HandlerTable {
         {Operation::request_sense, D::prepare_nothing, nullptr, D::execute_request_sense, nullptr},
         {Operation::report_luns, D::prepare_nothing, nullptr, D::execute_data_in, nullptr},
         {Operation::mode_select, D::prepare_parameters, nullptr, D::execute_mode_select, nullptr},
+        {Operation::report_timestamp, D::prepare_nothing, nullptr, I::execute_report_timestamp,
+         nullptr},
+        {Operation::set_timestamp, D::prepare_parameters, nullptr, I::execute_set_timestamp,
+         nullptr},
+        {Operation::set_identifying_information, D::prepare_parameters, nullptr,
+         I::execute_set_identifying_information, nullptr},
         {Operation::log_sense, D::prepare_nothing, nullptr, L::execute_log_sense, nullptr},
         {Operation::log_select, D::prepare_parameters, nullptr, L::execute_log_select, nullptr},
         {Operation::start_stop_unit, Power::prepare_start_stop, nullptr, Power::execute_start_stop,

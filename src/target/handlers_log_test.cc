@@ -2,6 +2,8 @@
 // shows.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "target/engine_testing.h"
 
 namespace olio::target {
@@ -100,6 +102,63 @@ TEST_F(PagesTest, LogSenseTellsHowMuchThereWouldBe) {
     const TestCommand& command = rig.run(*nexus, {0x4D, 0, 0x42, 0, 0, 0, 0, 0, 4, 0}, {}, 255);
     EXPECT_EQ(command.in, (std::vector<std::uint8_t>{0x82, 0, 0, 0x24}));
     EXPECT_EQ(command.residual_bytes, 251);
+}
+
+// Entry 70 of the list of defects: answers of rare commands showed what was in their buffer before.
+TEST_F(PagesTest, NoPageShowsWhatWasInItsBufferBefore_defect70) {
+    const std::vector<std::uint8_t> pattern(64 * 512, 0xA5);
+    EXPECT_EQ(rig.write(*nexus, 0, pattern).status, Status::good);
+    std::vector<Cdb> questions;
+    for (const std::uint8_t page : rig.run(*nexus, {0x12, 1, 0, 4, 0, 0}, {}, 1024).in)
+        questions.push_back({0x12, 1, page, 4, 0, 0});
+    for (const std::uint8_t control : {0x00, 0x40, 0x80})
+        questions.push_back(
+            {0x5A, 0, static_cast<std::uint8_t>(control | 0x3F), 0xFF, 0, 0, 0, 8, 0, 0});
+    for (const std::uint8_t page : {0x00, 0x02, 0x05, 0x06, 0x0E, 0x2F})
+        questions.push_back({0x4D, 0, static_cast<std::uint8_t>(0x40 | page), 0, 0, 0, 0, 4, 0, 0});
+    questions.push_back({0xA3, 0x05, 0, 0, 0, 0, 0, 0, 4, 0, 0xFE, 0});
+    questions.push_back({0xA3, 0x0C, 0x80, 0, 0, 0, 0, 0, 0xFF, 0, 0, 0});
+    for (const Cdb& question : questions) {
+        const std::vector<std::uint8_t> first = rig.run(*nexus, question, {}, 0xFF00).in;
+        EXPECT_EQ(rig.read(*nexus, 0, 64).in, pattern);  // the next buffer is full of it
+        EXPECT_EQ(rig.run(*nexus, question, {}, 0xFF00).in, first);
+        EXPECT_EQ(std::ranges::count(first, std::uint8_t{0xA5}), 0) << unsigned{question[2]};
+    }
+}
+
+// ---- What hosts leave with the unit ----
+
+using InformationCommands = PagesTest;
+
+TEST_F(InformationCommands, IdentifyingInformationIsThereForEveryNexus) {
+    const std::vector<std::uint8_t> name{'d', 'b', 0};
+    EXPECT_EQ(rig.run(*nexus, {0xA4, 6, 0, 0, 0, 0, 0, 0, 0, 3, 4, 0}, name).status, Status::good);
+    EXPECT_EQ(rig.run(*other, test_unit_ready).additional(), 0x3F05U);
+    const Cdb report{0xA3, 5, 0, 0, 0, 0, 0, 0, 1, 0, 4, 0};
+    EXPECT_EQ(rig.run(*other, report, {}, 256).in,
+              (std::vector<std::uint8_t>{0, 0, 0, 3, 'd', 'b', 0}));
+    const TestCommand& wrong = rig.run(*nexus, {0xA4, 6, 0, 0, 0, 0, 0, 0, 0, 2, 4, 0}, {'d', 'b'});
+    EXPECT_EQ(wrong.additional(), 0x2600U);
+    EXPECT_EQ(rig.run(*other, report, {}, 256).in.size(), 7U);
+    EXPECT_EQ(rig.run(*nexus, {0xA4, 6, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0}).status, Status::good);
+    EXPECT_EQ(rig.run(*nexus, report, {}, 256).in, (std::vector<std::uint8_t>{0, 0, 0, 0}));
+}
+
+TEST_F(InformationCommands, ATimestampThatWasSetGoesOn) {
+    const Cdb report{0xA3, 0x0F, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0};
+    const std::vector<std::uint8_t> before = rig.run(*other, report, {}, 12).in;
+    ASSERT_EQ(before.size(), 12U);
+    EXPECT_EQ(before[2], 3);
+    const std::vector<std::uint8_t> list{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0};
+    EXPECT_EQ(rig.run(*nexus, {0xA4, 0x0F, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0}, list).status,
+              Status::good);
+    EXPECT_EQ(rig.run(*other, test_unit_ready).additional(), 0x2A10U);
+    const std::vector<std::uint8_t> after = rig.run(*other, report, {}, 12).in;
+    ASSERT_EQ(after.size(), 12U);
+    EXPECT_EQ(after[2], 2);
+    const std::uint64_t now = load_be<std::uint64_t>(after.data() + 2) & 0xFFFFFFFFFFFF;
+    EXPECT_GE(now, 0x10000U);
+    EXPECT_LT(now, 0x10000U + 60'000);
 }
 
 // ---- Power conditions ----

@@ -22,6 +22,14 @@ expect "Logical block length=$block_bytes bytes" sg_readcap -l "$device"
 expect 'lun list length = ' sg_luns "$device"
 expect 'Caching' sg_modes -a "$device"
 expect 'Control' sg_modes -a "$device"
+expect 'Mode page policy' sg_vpd -p mpp "$device"
+expect 'Relative target port' sg_vpd -p di "$device"
+expect 'Relative port=1' sg_vpd -p sp "$device"
+expect 'Standby_y=1 Standby_z=1 Idle_c=1 Idle_b=1 Idle_a=1' sg_vpd -p pc "$device"
+for page in 'Read-Write error recovery' 'Disconnect-Reconnect' 'Control Extension' 'Power condition' \
+    'Informational exceptions'; do
+    expect "$page" sg_modes -a "$device"
+done
 for opcode in 'Test Unit Ready' 'Compare and write' 'Unmap' 'Write same\(16\)' 'Get LBA status' \
     'Report supported operation codes' 'Synchronize cache\(10\)' 'Read\(16\)' 'Write\(16\)'; do
     expect "$opcode" sg_opcodes -a "$device"
@@ -29,6 +37,25 @@ done
 expect 'Abort task' sg_opcodes -t "$device"
 expect '' sg_turs -n 20 "$device"
 expect '' sg_requests "$device"
+
+# Log pages: every one of them, what was read, and its counter back to zero.
+for page in 'Read error counter' 'Write error counter' 'Verify error counter' 'Non-medium error' \
+    'Start-stop cycle counter' 'General statistics and performance' 'Informational exceptions'; do
+    expect "$page" sg_logs -a "$device"
+done
+expect '' dd if="$device" of=/dev/null bs=1M count=1 iflag=direct
+expect 'Total bytes processed = [1-9]' sg_logs --page=3 "$device"
+expect '' sg_logs --reset --page=3 "$device"
+expect 'Total bytes processed = 0' sg_logs --page=3 "$device"
+
+# Timestamp and identifying information.
+expect '' sg_timestamp "$device"
+expect '' sg_timestamp --milliseconds=1000000000000 "$device"
+expect '1000000[0-9]{6}' sg_timestamp "$device"
+set_ident() { printf 'shelf 7' | sg_ident --set "$device"; }
+expect '' set_ident
+expect 'shelf 7' sg_ident --ascii "$device"
+expect '' sg_ident --clear "$device"
 
 # UNMAP: what was written reads as zeros, and is reported as deallocated.
 pattern=/run/pattern
@@ -67,6 +94,9 @@ expect_status 9 sg_raw "$device" c1 00 00 00 00 00 00 00 00 00
 expect '' sg_reset --no-esc --device "$device"
 expect '' sg_turs -n 5 "$device"
 expect '' sg_sync "$device"
+expect '' sg_start --pc=2 "$device"
+expect 'idle' sg_requests "$device"
+expect '' sg_start --pc=1 "$device"
 expect '' sg_start --stop "$device"
 expect '' sg_start --start "$device"
 expect '' dd if="$device" of=/dev/null bs=1M count=8 iflag=direct
