@@ -1,5 +1,7 @@
 #include "target/device_server.h"
 
+#include "target/unit_settings.h"
+
 #include <algorithm>
 #include <bit>
 
@@ -575,7 +577,7 @@ LogicalUnitImpl::Changed DeviceServer::answer_from_home(Command& command) {
 }
 
 void DeviceServer::change_settings(Command& command, LogicalUnitImpl::Change change) {
-    change_state(command, std::move(change));
+    command.unit_->unit().settings().change(std::move(change), answer_from_home(command));
 }
 
 scsi::Request DeviceServer::request_of(const Command& command, const LogicalUnitState* state,

@@ -14,6 +14,7 @@
 #include "scsi/aptpl.h"
 #include "target/it_nexus_impl.h"
 #include "target/logical_unit.h"
+#include "target/unit_settings.h"
 
 namespace olio::target {
 
@@ -88,6 +89,8 @@ class EngineImpl final : public Engine {
 
     void read_metadata(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
                        scsi::LogicalUnitState first, Added done);
+    void read_settings(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                       scsi::LogicalUnitState first, Added done);
     void make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
                            scsi::LogicalUnitState first, Added done);
 
@@ -149,8 +152,8 @@ void EngineImpl::read_metadata(LogicalUnitOptions options, std::unique_ptr<Backs
     metadata_->read(file, [this, file, options = std::move(options), store = std::move(store),
                            first = std::move(first), done = std::move(done)](
                               Result<std::optional<std::string>> found) mutable {
-        arriving_.erase(options.identification->serial);
         if (!found) {
+            arriving_.erase(options.identification->serial);
             done(std::unexpected(std::move(found.error())));
             return;
         }
@@ -158,6 +161,7 @@ void EngineImpl::read_metadata(LogicalUnitOptions options, std::unique_ptr<Backs
         if (*found) {
             auto reservations = scsi::parse_aptpl(**found, limits::registrations_per_unit);
             if (!reservations) {
+                arriving_.erase(options.identification->serial);
                 done(fail(EINVAL,
                           fmt::format("{}: {}, {}; who may write there is not known. Repair the "
                                       "file, or remove it if no host relies on its reservations",
@@ -166,6 +170,36 @@ void EngineImpl::read_metadata(LogicalUnitOptions options, std::unique_ptr<Backs
             }
             first.reservations.set(
                 std::make_shared<const scsi::PersistentReservations>(std::move(*reservations)));
+        }
+        read_settings(std::move(options), std::move(store), std::move(first), std::move(done));
+    });
+}
+
+void EngineImpl::read_settings(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
+                               scsi::LogicalUnitState first, Added done) {
+    const std::string serial = options.identification->serial;
+    const std::string file = unit_settings_name(serial);
+    metadata_->read(file, [this, serial, file, options = std::move(options),
+                           store = std::move(store), first = std::move(first),
+                           done =
+                               std::move(done)](Result<std::optional<std::string>> found) mutable {
+        arriving_.erase(serial);
+        if (!found) {
+            done(std::unexpected(std::move(found.error())));
+            return;
+        }
+        first.mode_pages_savable = true;
+        if (*found) {
+            Result<void> read = read_unit_settings(**found, first);
+            if (read)
+                read = apply_saved_mode_pages(first, *store);
+            if (!read) {
+                done(
+                    fail(EINVAL, fmt::format("{}: {}: {}. Repair the file, or remove it if no host "
+                                             "relies on what it saved",
+                                             options.name, file, read.error().message)));
+                return;
+            }
         }
         make_logical_unit(std::move(options), std::move(store), std::move(first), std::move(done));
     });

@@ -95,27 +95,27 @@ Step DeviceServer::execute_request_sense(Command& c) {
 // --- Changes of state ---
 
 Step DeviceServer::execute_mode_select(Command& c) {
-    if (c.transfer_bytes_ == 0)
+    const bool save = scsi::mode_select_saves(c.cdb);
+    if (c.transfer_bytes_ == 0 && !save)
         return succeed(c);
-    // On the home shard. The command waits for the answer, so its CDB and list stay.
+    // On the home shard. The command waits for the answer, so its CDB and list stay. The store's
+    // cache is switched when the values come into force.
     const scsi::NexusState nexus = static_cast<const ITNexusImpl&>(c.nexus()).state();
-    Backstore& store = c.unit_->unit().store();
-    change_state(
-        c, [&c, &store, nexus](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-            auto pages = scsi::mode_select(request_of(c, &state, nexus), c.data_out);
+    change_settings(
+        c, [&c, nexus, save](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            const Bytes list = c.transfer_bytes_ == 0 ? Bytes{} : Bytes(c.data_out);
+            auto pages = scsi::mode_select(request_of(c, &state, nexus), list);
             if (!pages)
                 return std::unexpected(Refusal{scsi::Status::check_condition, pages.error()});
             StateEffects effects;
-            effects.changed = !(*pages == state.mode_pages);
-            if (!effects.changed)
-                return effects;
-            if (pages->write_cache_enabled != state.mode_pages.write_cache_enabled &&
-                !store.set_volatile_cache(pages->write_cache_enabled))
-                return std::unexpected(Refusal{scsi::Status::check_condition,
-                                               scsi::make_sense(sense::internal_target_failure)});
-            state.mode_pages = *pages;
-            effects.attention = scsi::UnitAttention::mode_parameters_changed;
+            const bool differ = !(*pages == state.mode_pages);
+            effects.changed = differ || (save && state.saved_mode_pages != *pages);
+            if (differ)
+                effects.attention = scsi::UnitAttention::mode_parameters_changed;
             effects.except = nexus.id;
+            state.mode_pages = *pages;
+            if (save)
+                state.saved_mode_pages = *pages;
             return effects;
         });
     return Step::waiting;

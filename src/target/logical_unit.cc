@@ -14,6 +14,7 @@
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
 #include "target/reservation_server.h"
+#include "target/unit_settings.h"
 
 namespace olio::target {
 
@@ -165,7 +166,8 @@ LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions o
       store_(std::move(store)),
       initial_state_(std::make_shared<LogicalUnitState>(std::move(first))),
       home_state_(initial_state_),
-      reservations_(std::make_unique<ReservationServer>(*this, metadata)) {
+      reservations_(std::make_unique<ReservationServer>(*this, metadata)),
+      settings_(std::make_unique<SettingsKeeper>(*this, metadata)) {
     if (initial_state_->protection.supported)
         protection_locks_ = std::make_unique<ProtectionLocks>();
     for (unsigned i = 0; i < reactor_.size(); ++i)

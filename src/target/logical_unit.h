@@ -24,6 +24,7 @@ class AccessTransition;
 class ITLNexus;
 class LogicalUnitImpl;
 class ReservationServer;
+class SettingsKeeper;
 struct ReservationEffects;
 
 // Why a command ends without success, and with which sense data (CHECK CONDITION).
@@ -157,6 +158,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     }
 
     [[nodiscard]] ReservationServer& reservations() noexcept { return *reservations_; }
+    [[nodiscard]] SettingsKeeper& settings() noexcept { return *settings_; }
 
     // Opens, closes the channels on every shard. `done` on the calling shard.
     void open(Done done);
@@ -192,6 +194,7 @@ class LogicalUnitImpl final : public LogicalUnit,
   private:
     friend class LogicalUnitView;
     friend class ReservationServer;
+    friend class SettingsKeeper;
 
     // The shard that callbacks come back to.
     [[nodiscard]] static unsigned here() noexcept;
@@ -228,6 +231,7 @@ class LogicalUnitImpl final : public LogicalUnit,
 
     Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };
     std::unique_ptr<ReservationServer> reservations_;
+    std::unique_ptr<SettingsKeeper> settings_;
 };
 
 // The first snapshot of a logical unit on this store, without its attributes.

@@ -65,6 +65,7 @@ inline constexpr std::array commands{
     CommandSupport{"WRITE ATOMIC", "SBC-4 clause 5", "OffloadTest, conformance"},
     CommandSupport{"WRITE SAME", "SBC-4 5.50 and 5.51",
                    "DeviceServerTest, OffloadTest, conformance"},
+    CommandSupport{"WRITE STREAM", "SBC-4 clause 5", "Streams"},
     CommandSupport{"WRITE(", "SBC-4 clause 5", "DeviceServerTest, CdbFields, conformance"},
 };
 

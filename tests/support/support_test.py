@@ -13,9 +13,11 @@ SYSTEM_TESTS = {"conformance", "kernel", "crash"}
 
 def tests_named(document: str) -> set[str]:
     names = set()
+    section = ""
     for line in document.splitlines():
+        section = line[3:] if line.startswith("## ") else section
         cells = [cell.strip() for cell in line.split("|")]
-        if re.match(r"[0-9A-F]{2}h", cells[1] if len(cells) == 7 else "") and "h" in cells[1]:
+        if section == "Commands" and len(cells) == 7 and re.match(r"[0-9A-F]{2}h", cells[1]):
             names.update(cells[5].split(", "))
         for sentence in re.findall(r"Tests: ([^.]*)\.", line):
             names.update(sentence.split(", "))

@@ -1,0 +1,196 @@
+#include "target/unit_settings.h"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <vector>
+
+#include "base/log.h"
+#include "scsi/sense_codes.h"
+
+namespace olio::target {
+
+using scsi::LogicalUnitState;
+
+namespace {
+
+constexpr std::string_view format_line = "olio unit settings 1";
+
+std::string to_hex(Bytes bytes) {
+    std::string text;
+    for (const std::uint8_t byte : bytes)
+        text += fmt::format("{:02x}", byte);
+    return text;
+}
+
+Result<std::vector<std::uint8_t>> from_hex(std::string_view text) {
+    std::vector<std::uint8_t> bytes(text.size() / 2);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const char* const digits = text.data() + 2 * i;
+        const auto [stop, error] = std::from_chars(digits, digits + 2, bytes[i], 16);
+        if (error != std::errc() || stop != digits + 2)
+            return fail(EINVAL,
+                        fmt::format("'{}' is no hexadecimal number", text.substr(2 * i, 2)));
+    }
+    if (text.size() % 2 != 0)
+        return fail(EINVAL, "a hexadecimal number is cut short");
+    return bytes;
+}
+
+// Takes one line; its key and value are known to be separated by '='.
+Result<void> read_line(std::string_view key, std::string_view value, LogicalUnitState& state) {
+    const auto bytes = from_hex(value);
+    if (!bytes)
+        return std::unexpected(bytes.error());
+    scsi::IdentifyingInformation& information = state.identifying_information;
+    if (key == "mode_pages") {
+        scsi::ModePages saved;
+        if (!scsi::decode_saved_mode_pages(*bytes, state.default_mode_pages, saved))
+            return fail(EINVAL, "the mode pages are cut short");
+        state.saved_mode_pages = saved;
+    } else if (key == "identifying_information" &&
+               bytes->size() <= scsi::IdentifyingInformation::peripheral_bytes) {
+        information.peripheral = as_text(*bytes);
+    } else if (key == "identifying_text" &&
+               bytes->size() <= scsi::IdentifyingInformation::text_bytes) {
+        information.text = as_text(*bytes);
+    } else {
+        return fail(EINVAL, fmt::format("'{}' is not known, or is too long", key));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string unit_settings_name(std::string_view serial) {
+    return metadata_name("unit", "settings_", serial);
+}
+
+std::string write_unit_settings(const LogicalUnitState& state) {
+    std::string text = fmt::format("{}\n", format_line);
+    if (state.saved_mode_pages)
+        text += fmt::format("mode_pages={}\n",
+                            to_hex(scsi::encode_saved_mode_pages(*state.saved_mode_pages)));
+    const scsi::IdentifyingInformation& information = state.identifying_information;
+    if (!information.peripheral.empty())
+        text +=
+            fmt::format("identifying_information={}\n", to_hex(as_bytes(information.peripheral)));
+    if (!information.text.empty())
+        text += fmt::format("identifying_text={}\n", to_hex(as_bytes(information.text)));
+    return text;
+}
+
+Result<void> read_unit_settings(std::string_view content, LogicalUnitState& state) {
+    std::size_t number = 0;
+    while (!content.empty()) {
+        const std::size_t end = content.find('\n');
+        if (end == std::string_view::npos)
+            return fail(EINVAL, fmt::format("line {} is cut short", number + 1));
+        const std::string_view line = content.substr(0, end);
+        content.remove_prefix(end + 1);
+        ++number;
+        if (number == 1) {
+            if (line != format_line)
+                return fail(EINVAL, fmt::format("it does not begin with '{}'", format_line));
+            continue;
+        }
+        const std::size_t equals = line.find('=');
+        if (equals == std::string_view::npos)
+            return fail(EINVAL, fmt::format("line {} has no '='", number));
+        if (const auto read = read_line(line.substr(0, equals), line.substr(equals + 1), state);
+            !read)
+            return fail(EINVAL, fmt::format("line {}: {}", number, read.error().message));
+    }
+    if (number == 0)
+        return fail(EINVAL, "it is empty");
+    return {};
+}
+
+Result<void> apply_saved_mode_pages(LogicalUnitState& state, Backstore& store) {
+    if (!state.saved_mode_pages)
+        return {};
+    const bool wanted = state.saved_mode_pages->write_cache_enabled;
+    state.mode_pages = scsi::mode_pages_after_reset(state);
+    if (!state.mode_pages.write_cache_changeable || wanted == state.mode_pages.write_cache_enabled)
+        return {};
+    OLIO_TRY(store.set_volatile_cache(wanted));
+    state.mode_pages.write_cache_enabled = wanted;
+    return {};
+}
+
+// --- Changes ---
+
+void SettingsKeeper::change(LogicalUnitImpl::Change change, LogicalUnitImpl::Changed done) {
+    const unsigned origin = LogicalUnitImpl::here();
+    unit_.on_home([this, origin, change = std::move(change), done = std::move(done)]() mutable {
+        orders_.push_back({std::move(change), [this, origin, done = std::move(done)](
+                                                  std::expected<void, Refusal> result) mutable {
+                               unit_.on_shard(origin, [done = std::move(done),
+                                                       result = std::move(result)]() mutable {
+                                   done(std::move(result));
+                               });
+                           }});
+        if (!std::exchange(busy_, true))
+            serve();
+    });
+}
+
+void SettingsKeeper::serve() {
+    next_ = unit_.home_state();
+    auto effects = orders_.front().change(next_);
+    if (!effects)
+        return end(std::unexpected(std::move(effects.error())));
+    effects_ = std::move(*effects);
+    if (!effects_.changed && !file_unsure_)
+        return end({});
+    if (metadata_ == nullptr ||
+        (!file_unsure_ && write_unit_settings(next_) == write_unit_settings(unit_.home_state())))
+        return publish();
+    keep();
+}
+
+void SettingsKeeper::keep() {
+    metadata_->write(
+        unit_settings_name(next_.identification.serial), write_unit_settings(next_),
+        [this](Result<void> written) {
+            file_unsure_ = !written;
+            if (written)
+                return publish();
+            log::error("{}: what a host saved cannot be kept: {}", unit_.name(),
+                       written.error().message);
+            end(std::unexpected(Refusal{scsi::Status::check_condition,
+                                        scsi::make_sense(scsi::sense::internal_target_failure)}));
+        });
+}
+
+// Other changes may have come meanwhile; only what settings are is taken over.
+void SettingsKeeper::publish() {
+    unit_.change_state(
+        [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            Backstore& store = unit_.store();
+            if (next_.mode_pages.write_cache_enabled != state.mode_pages.write_cache_enabled &&
+                !store.set_volatile_cache(next_.mode_pages.write_cache_enabled))
+                return std::unexpected(
+                    Refusal{scsi::Status::check_condition,
+                            scsi::make_sense(scsi::sense::internal_target_failure)});
+            state.mode_pages = next_.mode_pages;
+            state.saved_mode_pages = next_.saved_mode_pages;
+            state.identifying_information = next_.identifying_information;
+            return effects_;
+        },
+        [this](std::expected<void, Refusal> result) { end(std::move(result)); });
+}
+
+void SettingsKeeper::end(std::expected<void, Refusal> result) {
+    Order order = std::move(orders_.front());
+    orders_.pop_front();
+    const bool more = !orders_.empty();
+    busy_ = more;  // before `done`, which may bring the next one
+    order.done(std::move(result));
+    if (more)
+        serve();
+}
+
+}  // namespace olio::target

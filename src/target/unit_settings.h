@@ -1,0 +1,59 @@
+// What hosts leave with a logical unit that outlives the daemon: saved mode pages and identifying
+// information. One small file a unit in the metadata store; durable before a host is told GOOD.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "scsi/logical_unit_state.h"
+#include "target/logical_unit.h"
+#include "target/metadata_store.h"
+
+namespace olio::target {
+
+// The file's name in the store.
+[[nodiscard]] std::string unit_settings_name(std::string_view serial);
+// Its content: lines KEY=HEX after a line that names the format.
+[[nodiscard]] std::string write_unit_settings(const scsi::LogicalUnitState& state);
+// Takes it over into a state that has none yet; EINVAL with a message where the file is damaged.
+[[nodiscard]] Result<void> read_unit_settings(std::string_view content,
+                                              scsi::LogicalUnitState& state);
+// Puts saved mode pages in force: at the start of a unit. The store's cache follows WCE.
+[[nodiscard]] Result<void> apply_saved_mode_pages(scsi::LogicalUnitState& state, Backstore& store);
+
+// A member of the logical unit. Everything but change() is the home shard's.
+class SettingsKeeper {
+  public:
+    // `metadata` may be null: then nothing is kept, and changes are made as change_state() makes
+    // them.
+    SettingsKeeper(LogicalUnitImpl& unit, MetadataStore* metadata)
+        : unit_(unit), metadata_(metadata) {}
+
+    // From any shard; `done` there. As LogicalUnitImpl::change_state(), for changes of mode pages
+    // and identifying information: one after another, and what the file holds is durable before
+    // any shard sees it. A write that fails is HARDWARE ERROR, and nothing changes.
+    void change(LogicalUnitImpl::Change change, LogicalUnitImpl::Changed done);
+
+  private:
+    struct Order {
+        LogicalUnitImpl::Change change;
+        LogicalUnitImpl::Changed done;
+    };
+    void serve();
+    void keep();
+    void publish();
+    void end(std::expected<void, Refusal> result);
+
+    LogicalUnitImpl& unit_;
+    MetadataStore* metadata_;
+    std::deque<Order> orders_;
+    bool busy_ = false;
+    // Of the first order.
+    scsi::LogicalUnitState next_;
+    StateEffects effects_;
+    bool file_unsure_ = false;  // a write failed: the file may say something else than the state
+};
+
+}  // namespace olio::target

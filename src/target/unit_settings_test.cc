@@ -1,0 +1,218 @@
+// Saved mode pages and identifying information: their file, and what a host is told.
+#include "target/unit_settings.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <mutex>
+
+#include "target/engine_testing.h"
+
+namespace olio::target {
+namespace {
+
+using namespace testing;
+using scsi::LogicalUnitState;
+using scsi::Status;
+
+LogicalUnitState state_with_everything() {
+    LogicalUnitState state;
+    state.mode_pages.write_cache_changeable = true;
+    state.default_mode_pages = state.mode_pages;
+    state.saved_mode_pages = state.mode_pages;
+    state.saved_mode_pages->descriptor_sense = true;
+    state.saved_mode_pages->software_write_protect = true;
+    state.identifying_information.peripheral = std::string("\0\xFF=\n", 4);
+    state.identifying_information.text = std::string("shelf 7\0", 8);
+    return state;
+}
+
+TEST(UnitSettingsFile, WhatIsWrittenIsReadBack) {
+    const LogicalUnitState state = state_with_everything();
+    LogicalUnitState back;
+    back.mode_pages = back.default_mode_pages = state.default_mode_pages;
+    ASSERT_TRUE(read_unit_settings(write_unit_settings(state), back));
+    EXPECT_EQ(back.saved_mode_pages, state.saved_mode_pages);
+    EXPECT_EQ(back.identifying_information, state.identifying_information);
+}
+
+TEST(UnitSettingsFile, NothingSavedIsAFileToo) {
+    LogicalUnitState back;
+    EXPECT_TRUE(read_unit_settings(write_unit_settings(LogicalUnitState{}), back));
+    EXPECT_FALSE(back.saved_mode_pages);
+}
+
+TEST(UnitSettingsFile, DamageIsAnErrorWherever) {
+    const std::string whole = write_unit_settings(state_with_everything());
+    for (std::size_t length = 0; length < whole.size(); ++length) {
+        LogicalUnitState back;
+        const bool at_a_line = length != 0 && whole[length - 1] == '\n';
+        EXPECT_EQ(read_unit_settings(whole.substr(0, length), back).has_value(), at_a_line)
+            << length;
+    }
+    for (const char* wrong :
+         {"", "\n", "olio unit settings 2\n", "olio unit settings 1\nx\n",
+          "olio unit settings 1\nmode_pages=0\n", "olio unit settings 1\nmode_pages=0g\n",
+          "olio unit settings 1\nmode_pages=08\n", "olio unit settings 1\ncolour=00\n"}) {
+        LogicalUnitState back;
+        const auto read = read_unit_settings(wrong, back);
+        ASSERT_FALSE(read) << wrong;
+        EXPECT_EQ(read.error().code, EINVAL);
+        EXPECT_FALSE(read.error().message.empty());
+    }
+    LogicalUnitState back;
+    EXPECT_FALSE(read_unit_settings(
+        "olio unit settings 1\nidentifying_text=" + std::string(2 * 257, '0') + "\n", back));
+}
+
+// Keeps files in memory; answers when told to.
+class FakeMetadata final : public MetadataStore {
+  public:
+    void read(std::string name, Found done) override {
+        const auto found = files.find(name);
+        done(found == files.end() ? std::nullopt : std::optional(found->second));
+    }
+    void write(std::string name, std::string content, Written done) override {
+        ++writes;
+        if (fail_writes)
+            return done(fail(EIO, "the disk is gone"));
+        files[name] = std::move(content);
+        done({});
+    }
+    std::map<std::string, std::string> files;
+    bool fail_writes = false;
+    unsigned writes = 0;
+};
+
+class UnitSettingsTest : public ::testing::Test {
+  protected:
+    UnitSettingsTest() {
+        medium->capabilities.volatile_cache = true;
+        medium->capabilities.cache_mode_changeable = true;
+        medium->identification.serial = "S1";
+    }
+    struct Daemon {
+        Daemon(const std::shared_ptr<FakeMedium>& medium, MetadataStore& metadata)
+            : rig(2, 64 << 20, reactor::Backend::epoll, &metadata) {
+            unit = rig.add_unit(medium);
+            if (unit == nullptr)
+                return;
+            nexus = &rig.add_nexus(0, {unit});
+            other = &rig.add_nexus(1, {unit});
+        }
+        std::vector<std::uint8_t> mode_page(std::uint8_t page, std::uint8_t control) {
+            return rig
+                .run(*nexus, {0x1A, 8, static_cast<std::uint8_t>(control << 6 | page), 0, 255, 0},
+                     {}, 255)
+                .in;
+        }
+        const TestCommand& select_control(std::uint8_t byte_2, bool save) {
+            const std::vector<std::uint8_t> list{0, 0,    0, 0, 0x0A, 10,   byte_2, 0x10,
+                                                 0, 0x40, 0, 0, 0xFF, 0xFF, 0,      0};
+            return rig.run(
+                *nexus, {0x15, static_cast<std::uint8_t>(save ? 0x11 : 0x10), 0, 0, 16, 0}, list);
+        }
+        EngineRig rig;
+        LogicalUnit* unit = nullptr;
+        TestNexus* nexus = nullptr;
+        TestNexus* other = nullptr;
+    };
+
+    FakeMetadata metadata;
+    std::shared_ptr<FakeMedium> medium = std::make_shared<FakeMedium>();
+    static constexpr std::uint8_t current = 0, defaults = 2, saved = 3;
+    static constexpr std::uint8_t plain = 0x22, descriptor = 0x26;  // D_SENSE
+};
+
+TEST_F(UnitSettingsTest, SavedModePagesOutliveResetAndDaemon) {
+    {
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], plain);
+        EXPECT_EQ(daemon.select_control(descriptor, true).status, Status::good);
+        EXPECT_EQ(daemon.rig.run(*daemon.other, test_unit_ready).status, Status::check_condition);
+        EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], descriptor);
+        EXPECT_EQ(daemon.select_control(plain, false).status, Status::good);
+        EXPECT_EQ(daemon.mode_page(0x0A, current)[6], plain);
+        EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], descriptor);
+        EXPECT_EQ(metadata.writes, 1U);
+        daemon.rig.manage(*daemon.nexus, TaskManagementFunction::logical_unit_reset);
+        daemon.rig.run(*daemon.nexus, {3, 0, 0, 0, 18, 0}, {}, 18);
+        EXPECT_EQ(daemon.mode_page(0x0A, current)[6], descriptor);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.mode_page(0x0A, current)[6], descriptor);
+    EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], descriptor);
+    EXPECT_EQ(daemon.mode_page(0x0A, defaults)[6], plain);
+    EXPECT_EQ(daemon.mode_page(0x0A, current)[4], 0x8A);  // PS
+}
+
+TEST_F(UnitSettingsTest, ASavedCacheModeIsTheStoresAtTheNextStart) {
+    const std::vector<std::uint8_t> off{0, 0, 0, 0, 8, 18, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0};
+    {
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.rig.run(*daemon.nexus, {0x15, 0x11, 0, 0, 24, 0}, off).status,
+                  Status::good);
+        EXPECT_EQ(daemon.mode_page(8, current)[6], 0);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.mode_page(8, current)[6], 0);
+    EXPECT_EQ(daemon.mode_page(8, defaults)[6], 4);
+}
+
+TEST_F(UnitSettingsTest, WhatCannotBeKeptIsRefusedAndChangesNothing) {
+    Daemon daemon(medium, metadata);
+    metadata.fail_writes = true;
+    const TestCommand& refused = daemon.select_control(descriptor, true);
+    EXPECT_EQ(refused.key(), 4);  // HARDWARE ERROR
+    EXPECT_EQ(daemon.mode_page(0x0A, current)[6], plain);
+    EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], plain);
+    EXPECT_EQ(daemon.rig.run(*daemon.other, test_unit_ready).status, Status::good);
+    EXPECT_EQ(daemon.select_control(descriptor, false).status, Status::check_condition);
+    metadata.fail_writes = false;
+    // The file is written again although it would be the same: what is in it is not known.
+    EXPECT_EQ(daemon.select_control(descriptor, false).status, Status::good);
+    EXPECT_EQ(metadata.writes, 3U);
+}
+
+TEST_F(UnitSettingsTest, IdentifyingInformationOutlivesTheDaemon) {
+    const std::vector<std::uint8_t> report{0xA3, 5, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    {
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.rig.run(*daemon.nexus, {0xA4, 6, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0}, {'h', 'i'})
+                      .status,
+                  Status::good);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, report, {}, 256).in,
+              (std::vector<std::uint8_t>{0, 0, 0, 2, 'h', 'i'}));
+}
+
+TEST_F(UnitSettingsTest, ADamagedFileKeepsTheDiskFromOpening) {
+    metadata.files["unit/settings_S1"] = "olio unit settings 1\nmode_pages=08\n";
+    EngineRig rig(1, 64 << 20, reactor::Backend::epoll, &metadata);
+    std::string message;
+    bool ended = false;
+    rig.on(0, [&] {
+        LogicalUnitOptions options;
+        options.name = "disk";
+        rig.engine().add_logical_unit(std::move(options), make_fake_store(medium),
+                                      [&](Result<LogicalUnit*> added) {
+                                          message = added ? "" : added.error().message;
+                                          ended = true;
+                                      });
+    });
+    EXPECT_TRUE(rig.wait(0, [&] { return ended; }));
+    EXPECT_NE(message.find("unit/settings_S1"), std::string::npos) << message;
+}
+
+TEST_F(UnitSettingsTest, WithoutAStoreNothingCanBeSaved) {
+    EngineRig rig(1);
+    LogicalUnit* unit = rig.add_unit(medium);
+    TestNexus& nexus = rig.add_nexus(0, {unit});
+    EXPECT_EQ(rig.run(nexus, {0x1A, 8, 0xCA, 0, 255, 0}, {}, 255).additional(), 0x3900U);
+    EXPECT_EQ(rig.run(nexus, {0x15, 0x11, 0, 0, 0, 0}).additional(), 0x2400U);
+}
+
+}  // namespace
+}  // namespace olio::target
