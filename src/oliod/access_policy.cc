@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <fstream>
 
@@ -101,6 +102,27 @@ Result<reactor::Endpoint> parse_portal(std::string_view text) {
                                 "ADDRESS:PORT, such as 192.0.2.1:3260 or [2001:db8::1]:3260",
                                 text));
     return endpoint;
+}
+
+Result<ListenSpec> parse_listen(std::string_view text) {
+    constexpr std::string_view option = ",group=";
+    const std::size_t comma = std::min(text.find(','), text.size());
+    auto endpoint = parse_portal(text.substr(0, comma));
+    if (!endpoint)
+        return std::unexpected(endpoint.error());
+    ListenSpec spec{.endpoint = *endpoint};
+    const std::string_view rest = text.substr(comma);
+    if (rest.empty())
+        return spec;
+    if (rest.starts_with(option)) {
+        const std::string_view tag = rest.substr(option.size());
+        const auto [end, error] = std::from_chars(tag.data(), tag.data() + tag.size(), spec.group);
+        if (error == std::errc{} && end == tag.data() + tag.size() && spec.group != 0)
+            return spec;
+    }
+    return fail(EINVAL, fmt::format("'{}': behind the address may stand ,group=TAG, the tag of a "
+                                    "portal group from 1 to 65535",
+                                    text));
 }
 
 std::string default_target_name(std::string_view host_name, std::string_view machine_id,

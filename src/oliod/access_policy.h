@@ -9,10 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
-
-namespace olio::reactor {
-struct Endpoint;
-}
+#include "reactor/shard.h"
 
 namespace olio::oliod {
 
@@ -47,6 +44,13 @@ inline constexpr std::size_t shortest_good_secret_bytes = 12;
 // "ADDRESS" or "ADDRESS:PORT"; IPv6 in brackets where a port follows. The port is 3260 unless
 // given.
 [[nodiscard]] Result<reactor::Endpoint> parse_portal(std::string_view text);
+
+// The same, with the portal group that it belongs to: "ADDRESS[:PORT][,group=TAG]".
+struct ListenSpec {
+    reactor::Endpoint endpoint;
+    std::uint16_t group = 1;
+};
+[[nodiscard]] Result<ListenSpec> parse_listen(std::string_view text);
 
 // A target name that is stable for this machine and portal and belongs to nobody else:
 // iqn.2024-08.internal.olio:HOST.HASH, where .internal is the domain that is reserved for private

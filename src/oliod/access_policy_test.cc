@@ -11,6 +11,8 @@
 
 #include "reactor/shard.h"
 
+#include "oliod/control_access_states.h"
+
 namespace olio::oliod {
 namespace {
 
@@ -94,6 +96,32 @@ TEST(AccessPolicy, completes_portals_with_the_port_of_iscsi) {
     EXPECT_EQ(parse_portal("[::1]:99")->text(), "[::1]:99");
     for (const char* bad : {"", "localhost", "1.2.3.4:", "1.2.3.4:65536", "[::1", "1.2.3"})
         EXPECT_FALSE(parse_portal(bad)) << bad;
+}
+
+TEST(AccessPolicy, an_address_may_belong_to_a_portal_group) {
+    EXPECT_EQ(parse_listen("192.0.2.1")->group, 1);
+    EXPECT_EQ(parse_listen("192.0.2.1:3261,group=2")->group, 2);
+    EXPECT_EQ(parse_listen("192.0.2.1:3261,group=2")->endpoint.text(), "192.0.2.1:3261");
+    EXPECT_EQ(parse_listen("[2001:db8::1]:3260,group=65535")->group, 65535);
+    for (const char* bad :
+         {"192.0.2.1,", "192.0.2.1,group=", "192.0.2.1,group=0", "192.0.2.1,group=65536",
+          "192.0.2.1,group=2x", "192.0.2.1,tag=2", ",group=2"})
+        EXPECT_FALSE(parse_listen(bad)) << bad;
+}
+
+TEST(AccessStateMethods, disks_begin_in_one_default_group_or_in_a_group_for_each_portal_group) {
+    const std::uint16_t one[]{7};
+    const scsi::AccessStateTable single = initial_access(one);
+    ASSERT_EQ(single.groups.size(), 1U);
+    EXPECT_EQ(single.groups[0].id, 0);
+    EXPECT_EQ(single.groups[0].name, "default_tg_pt_gp");
+    EXPECT_EQ(single.group_of(7), &single.groups[0]);
+    const std::uint16_t two[]{1, 300};
+    const scsi::AccessStateTable both = initial_access(two);
+    ASSERT_EQ(both.groups.size(), 2U);
+    EXPECT_EQ(both.group_of(1)->id, 1);
+    EXPECT_EQ(both.group_of(300)->id, 300);
+    EXPECT_EQ(both.group_of(300)->name, "tpgt_300");
 }
 
 TEST(AccessPolicy, default_target_name_is_stable_and_legal) {

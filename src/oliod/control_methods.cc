@@ -13,6 +13,7 @@
 #include "config/json_rpc.h"
 #include "fabric/iscsi/iscsi_target.h"
 #include "oliod/attribute_methods.h"
+#include "oliod/control_access_states.h"
 #include "oliod/daemon.h"
 #include "reactor/reactor.h"
 #include "scsi/logical_unit_state.h"
@@ -358,6 +359,7 @@ std::unique_ptr<config::MethodTable> make_control_methods(Daemon& daemon) {
          }},
     };
     add_attribute_methods(daemon, methods);
+    add_access_methods(daemon, methods);
     return std::make_unique<config::MethodTable>(std::move(methods));
 }
 

@@ -16,6 +16,7 @@
 #include "config/control_server.h"
 #include "config/json_rpc.h"
 #include "fabric/iscsi/iscsi_target.h"
+#include "oliod/control_access_states.h"
 #include "oliod/control_methods.h"
 #include "oliod/disks.h"
 #include "oliod/process.h"
@@ -30,8 +31,6 @@ namespace {
 
 // How much longer than the hosts' grace the rest of ending may take.
 constexpr unsigned end_slack_seconds = 10;
-
-constexpr std::uint16_t portal_group_tag = 1;
 
 std::string disk_name(const Disk& disk) {
     return disk.spec.ram ? fmt::format("ram{}", disk.lun) : disk.spec.path;
@@ -163,6 +162,7 @@ void Daemon::open_next_disk() {
                                     .thin = disk.spec.thin,
                                     .protection_type = disk.spec.protection_type,
                                     .home_shard = disk.lun % reactor_->size(),
+                                    .access = initial_access(tags_of(options_)),
                                     .attributes = disk.spec.attributes};
     disks_.push_back(std::move(disk));
     engine_->add_logical_unit(
@@ -201,20 +201,31 @@ Result<void> Daemon::add_target() {
     auto luns = target::LunMap::make(std::move(entries));
     if (!luns)
         return std::unexpected(std::move(luns.error()));
+    iscsi::TargetNodeOptions node{
+        .name = options_.target_name, .alias = "Olio", .portal_groups = {}};
+    for (const std::uint16_t tag : tags_of(options_))
+        node.portal_groups.push_back(portal_group(tag, *luns));
+    OLIO_TRY(iscsi_->add_target_node(std::move(node)));
+    return iscsi_->start();
+}
+
+// Each portal group is a target port; its tag is the port's relative identifier too, so that it
+// stays the same when others come and go.
+iscsi::PortalGroupOptions Daemon::portal_group(std::uint16_t tag,
+                                               std::shared_ptr<const target::LunMap> luns) const {
     iscsi::PortalGroupOptions group;
-    group.tag = portal_group_tag;
-    group.portals = options_.listen;
+    group.tag = tag;
+    group.relative_port = tag;
+    for (std::size_t i = 0; i < options_.listen.size(); ++i)
+        if (options_.portal_groups[i] == tag)
+            group.portals.push_back(options_.listen[i]);
     group.access.initiator_names = options_.access.allowed;
     group.access.chap = for_iscsi(options_.access.chap);
     group.access.mutual_chap = for_iscsi(options_.access.mutual_chap);
-    group.luns = std::move(*luns);
+    group.luns = std::move(luns);
     group.settings.header_digests = digest_mask(options_.header_digest);
     group.settings.data_digests = digest_mask(options_.data_digest);
-    iscsi::TargetNodeOptions node{
-        .name = options_.target_name, .alias = "Olio", .portal_groups = {}};
-    node.portal_groups.push_back(std::move(group));
-    OLIO_TRY(iscsi_->add_target_node(std::move(node)));
-    return iscsi_->start();
+    return group;
 }
 
 void Daemon::serving() {

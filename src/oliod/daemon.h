@@ -22,7 +22,8 @@ class MethodTable;
 }  // namespace olio::config
 namespace olio::iscsi {
 class IscsiTarget;
-}
+struct PortalGroupOptions;
+}  // namespace olio::iscsi
 
 namespace olio::oliod {
 
@@ -81,6 +82,8 @@ class Daemon {
     void disk_opened(Result<target::LogicalUnit*> unit);
     void start_target();
     Result<void> add_target();
+    [[nodiscard]] iscsi::PortalGroupOptions portal_group(
+        std::uint16_t tag, std::shared_ptr<const target::LunMap> luns) const;
     void serving();
     void start_failed(const Error& error);
     void signal_heard(int signal);

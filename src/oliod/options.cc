@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "base/limits.h"
 #include "base/runtime_paths.h"
@@ -97,8 +98,10 @@ void describe_access(CLI::App& app, Words& words) {
     add_list(
         app, "--listen", words.listen,
         "Address to listen on (127.0.0.1:3260). Repeat it for more. Port 0 takes a free one. An "
-        "address that other hosts reach wants --chap, --allow or --open")
-        ->type_name("ADDR[:PORT]")
+        "address that other hosts reach wants --chap, --allow or --open. group=TAG puts it into "
+        "another portal group than 1: a target port of its own, which can have another access "
+        "state")
+        ->type_name("ADDR[:PORT][,group=TAG]")
         ->group(group);
     app.add_option("--target-name", words.target_name,
                    "iSCSI name of the target (made from the host's name unless given)")
@@ -256,11 +259,15 @@ Result<Options> understand(const Words& words) {
     if (portals.empty())
         portals.emplace_back(default_portal);
     for (const std::string& text : portals) {
-        auto endpoint = parse_portal(text);
-        if (!endpoint)
-            return std::unexpected(endpoint.error());
-        options.listen.push_back(*endpoint);
+        auto portal = parse_listen(text);
+        if (!portal)
+            return std::unexpected(portal.error());
+        options.listen.push_back(portal->endpoint);
+        options.portal_groups.push_back(portal->group);
     }
+    if (tags_of(options).size() > limits::grouped_ports)
+        return fail(EINVAL,
+                    fmt::format("a disk has at most {} portal groups", limits::grouped_ports));
     auto access = understand_access(words);
     if (!access)
         return std::unexpected(access.error());
@@ -290,6 +297,11 @@ Result<Options> understand(const Words& words) {
 }
 
 }  // namespace
+
+std::vector<std::uint16_t> tags_of(const Options& options) {
+    const std::set<std::uint16_t> tags(options.portal_groups.begin(), options.portal_groups.end());
+    return {tags.begin(), tags.end()};
+}
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
     CLI::App app{

@@ -20,6 +20,7 @@ enum class DigestPolicy : std::uint8_t { optional, required, off };
 struct Options {
     std::vector<DiskSpec> disks;  // LUN 0, 1, 2 …
     std::vector<reactor::Endpoint> listen;
+    std::vector<std::uint16_t> portal_groups;  // of each of `listen`: the portal group's tag
     std::string target_name;
     AccessPolicy access;
     DigestPolicy header_digest = DigestPolicy::optional;
@@ -33,6 +34,9 @@ struct Options {
     log::Level log_level = log::Level::info;
     unsigned grace_seconds = 5;  // for hosts to log out at the end
 };
+
+// The tags of the portal groups, each once, ascending.
+[[nodiscard]] std::vector<std::uint16_t> tags_of(const Options& options);
 
 // Reads the command line and the environment (OLIO_CHAP, OLIO_MUTUAL_CHAP). Prints help, the
 // version or what is wrong; then there are no options, but an exit status.

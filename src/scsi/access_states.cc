@@ -104,7 +104,16 @@ bool AccessStateTable::any_explicit() const noexcept {
     return std::ranges::any_of(groups, &TargetPortGroup::explicit_access);
 }
 
+std::uint32_t AccessStateTable::delay_ms_of(std::uint16_t relative_port) const noexcept {
+    const TargetPortGroup* const its = group_of(relative_port);
+    return its == nullptr || its->state != AccessState::active_non_optimized
+               ? 0
+               : its->nonoptimized_delay_ms;
+}
+
 void AccessStateTable::settle() noexcept {
+    delays = std::ranges::any_of(
+        ports, [this](const GroupedPort& each) { return delay_ms_of(each.relative_port) != 0; });
     restricted = std::ranges::any_of(ports, [this](const GroupedPort& each) {
         return state_of(each.relative_port) != AccessState::active_optimized;
     });

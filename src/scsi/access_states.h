@@ -96,6 +96,8 @@ struct AccessStateTable {
     Referrals referrals;
     // Something is not active/optimized: what a command asks first. settle() keeps it.
     bool restricted = false;
+    // A port is active/non-optimized, and its group has a delay. The same.
+    bool delays = false;
 
     [[nodiscard]] TargetPortGroup* group(std::uint16_t id) noexcept;
     [[nodiscard]] const TargetPortGroup* group(std::uint16_t id) const noexcept;
@@ -105,6 +107,8 @@ struct AccessStateTable {
     [[nodiscard]] const TargetPortGroup* group_of(std::uint16_t relative_port) const noexcept;
     // The state that commands through the port meet; active/optimized for a port in no group.
     [[nodiscard]] AccessState state_of(std::uint16_t relative_port) const noexcept;
+    // What is added to a command through the port.
+    [[nodiscard]] std::uint32_t delay_ms_of(std::uint16_t relative_port) const noexcept;
     [[nodiscard]] bool any_explicit() const noexcept;
     // After every change.
     void settle() noexcept;

@@ -276,6 +276,37 @@ TEST_F(Access, AConfigurationThatFailsChangesNothing) {
     EXPECT_EQ(report.in.size(), 4U + 2 * 12U);
 }
 
+TEST_F(Access, ActiveNonOptimizedDelaysEachCommandThatAccessesTheMedium) {
+    configure([](AccessStateTable& table) { table.group(10)->nonoptimized_delay_ms = 200; });
+    ASSERT_TRUE(set(AccessState::active_non_optimized, 10));
+    (void)ready(*left);
+    TestCommand& delayed = rig.make(*left, read10(0, 1), {}, 512);
+    TestCommand& aborted = rig.make(*left, read10(1, 1), {}, 512);
+    rig.start(delayed, *left);
+    rig.start(aborted, *left);
+    EXPECT_EQ(ready(*left), 0U) << "it asks nothing of the medium";
+    (void)ready(*right);
+    EXPECT_EQ(rig.read(*right, 0, 1).status, Status::good);
+    rig.on(0, [&] {
+        EXPECT_FALSE(delayed.ended()) << "the other port is faster";
+        EXPECT_FALSE(aborted.ended());
+    });
+    EXPECT_EQ(rig.manage(*left, TaskManagementFunction::abort_task, aborted.tag).response,
+              TaskManagementResponse::function_complete);
+    EXPECT_TRUE(aborted.discarded);
+    ASSERT_TRUE(rig.wait(0, [&] { return delayed.returned; }));
+    EXPECT_EQ(delayed.status, Status::good);
+    // A shorter delay overtakes a longer one; none at all ends with the last that waits.
+    TestCommand& slow = rig.make(*left, read10(0, 1), {}, 512);
+    rig.start(slow, *left);
+    configure([](AccessStateTable& table) { table.group(10)->nonoptimized_delay_ms = 1; });
+    (void)ready(*left);
+    TestCommand& quick = rig.read(*left, 0, 1);
+    EXPECT_EQ(quick.status, Status::good);
+    rig.on(0, [&] { EXPECT_FALSE(slow.ended()); });
+    ASSERT_TRUE(rig.wait(0, [&] { return slow.returned; }));
+}
+
 // I/O from both ports while their groups change for ever: each command is done, or refused by the
 // state that the port is in, or told of the change; nothing hangs.
 TEST_F(Access, IoWhileStatesChange) {

@@ -99,6 +99,7 @@ class Command : public StoreCompletion {
     [[nodiscard]] ITNexus& nexus() const noexcept { return *nexus_; }
 
   private:
+    friend class AccessDelay;
     friend class CopyManager;
     friend class CopyOperation;
     friend class ITNexusImpl;
@@ -145,6 +146,7 @@ class Command : public StoreCompletion {
     bool unmap_ = false;                                    // WRITE SAME
     bool anchor_ = false;                                   // WRITE SAME and UNMAP
     bool data_received_ = false;
+    bool delayed_ = false;              // it has had the delay of the active/non-optimized state
     bool watched_ = false;              // its answer concerns others: aborted, blocked, ACA
     bool of_copy_manager_ = false;      // unit attentions are left to the initiator's own
     bool store_active_ = false;         // the store has io_

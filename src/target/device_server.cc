@@ -52,6 +52,7 @@ void DeviceServer::begin(Command& command, ITLNexus* itl) noexcept {
     command.fua_ = false;
     command.data_received_ = false;
     command.watched_ = false;
+    command.delayed_ = false;
     command.transfer_bytes_ = 0;
     command.lacking_bytes_ = 0;
     command.buffer_bytes_ = 0;
@@ -413,7 +414,7 @@ void DeviceServer::proceed(Command& command) noexcept {
         }
         if (command.unit_->must_wait(command)) [[unlikely]] {
             command.stage_ = CommandStage::fenced;
-            command.unit_->wait_for_fence(command);
+            command.unit_->wait(command);
             return;
         }
     }

@@ -70,7 +70,10 @@ LogicalUnitView::LogicalUnitView(LogicalUnitImpl& unit, Shard& shard)
       shard_(shard),
       state_(unit.initial_state()),
       capabilities_(unit.store().capabilities()),
-      block_bytes_(state_->geometry.block_bytes) {}
+      block_bytes_(state_->geometry.block_bytes),
+      delay_(shard) {
+    look_at_gate();
+}
 
 LogicalUnitView::~LogicalUnitView() = default;
 
@@ -100,6 +103,7 @@ void LogicalUnitView::close_if_unused() {
     if (!closed_ || !itls_.empty() || !commands_.empty())
         return;
     channel_.reset();
+    delay_.close();
     std::exchange(closed_, nullptr)();
 }
 
@@ -124,6 +128,7 @@ void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
                             const StateEffects& effects, const Ticket& ticket) {
     // The order of messages from the home shard is the order of versions.
     state_ = std::move(state);
+    look_at_gate();
     if (effects.reservations != nullptr)
         apply_reservations(*effects.reservations, ticket);
     if (!effects.attention)
@@ -133,8 +138,28 @@ void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
             itl->attentions.establish(*effects.attention);
 }
 
+std::uint32_t LogicalUnitView::delay_ms_of(const Command& command) const noexcept {
+    const auto& nexus = static_cast<const ITNexusImpl&>(command.nexus());
+    return state_->access.delay_ms_of(nexus.port().description.relative_port);
+}
+
+bool LogicalUnitView::keeps_out(const Command& command) const noexcept {
+    return fences_.keeps_out(command) ||
+           (state_->access.delays && !command.delayed_ && delay_ms_of(command) != 0);
+}
+
+void LogicalUnitView::wait(Command& command) {
+    if (fences_.keeps_out(command)) {
+        fenced_.push_back(command);
+        return;
+    }
+    command.delayed_ = true;
+    delay_.wait(command, delay_ms_of(command));
+}
+
 void LogicalUnitView::lower_fence(FenceId id) noexcept {
     fences_.lower(id);
+    look_at_gate();
     IntrusiveList<Command, &Command::wait_hook_> ready;
     ready.splice_back(fenced_);
     while (Command* command = ready.pop_front())

@@ -12,6 +12,7 @@
 
 #include "scsi/logical_unit_state.h"
 #include "scsi/unit_attention.h"
+#include "target/access_delay.h"
 #include "target/countdown.h"
 #include "target/engine.h"
 #include "target/fence.h"
@@ -74,17 +75,18 @@ class LogicalUnitView {
     void add(Command& command) noexcept { commands_.push_back(command); }
     void remove(Command& command) noexcept;
 
-    // Fences.
+    // Fences, and the delay of the active/non-optimized state.
     [[nodiscard]] bool must_wait(const Command& command) const noexcept {
-        return !fences_.empty() && fences_.keeps_out(command);
+        return gated_ && keeps_out(command);
     }
-    void wait_for_fence(Command& command) noexcept { fenced_.push_back(command); }
+    void wait(Command& command);
     void command_left() noexcept {
         if (!fences_.empty()) [[unlikely]]
             fences_.command_left();
     }
     void raise_fence(FenceId id, const FenceRequest& request,
                      std::move_only_function<void()> standing) {
+        gated_ = true;
         fences_.raise(id, request, std::move(standing));
     }
     void lower_fence(FenceId id) noexcept;
@@ -115,6 +117,9 @@ class LogicalUnitView {
   private:
     void close_if_unused();
     void apply_reservations(const ReservationEffects& effects, const Ticket& ticket);
+    [[nodiscard]] bool keeps_out(const Command& command) const noexcept;
+    [[nodiscard]] std::uint32_t delay_ms_of(const Command& command) const noexcept;
+    void look_at_gate() noexcept { gated_ = !fences_.empty() || state_->access.delays; }
 
     LogicalUnitImpl& unit_;
     reactor::Shard& shard_;
@@ -124,6 +129,8 @@ class LogicalUnitView {
     std::unique_ptr<StoreChannel> channel_;
     FenceTable::Commands commands_;
     FenceTable fences_{commands_};
+    bool gated_ = false;  // there is a fence, or a delay
+    AccessDelay delay_;
     IntrusiveList<Command, &Command::wait_hook_> fenced_;
     std::vector<ITLNexus*> itls_;
     std::move_only_function<void()> closed_;

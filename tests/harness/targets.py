@@ -1,5 +1,6 @@
 """Targets under test: one way to start, ask and stop Olio, and Debian's tgt for comparison."""
 
+import json
 import os
 import signal
 import subprocess
@@ -278,6 +279,10 @@ class Olio(Target):
     def resize(self, index, size_bytes):
         subprocess.run([self.program, "resize", str(index), str(size_bytes), "--control",
                         str(self._control)], check=True, timeout=20)
+
+    def call(self, method: str, parameters: dict) -> None:
+        subprocess.run([self.program, "call", method, json.dumps(parameters), "--control",
+                        str(self._control)], check=True, timeout=60, stdout=subprocess.DEVNULL)
 
     @property
     def _control(self) -> Path:

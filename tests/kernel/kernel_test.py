@@ -11,6 +11,7 @@ from kernel import uml  # noqa: E402
 
 CHAP, MUTUAL_CHAP = "guest:initiator-secret-1", "target:target-secret-12"
 GUEST_SECONDS = 170
+SECOND_PORTAL = f"{uml.HOST_ADDRESS}:3261"
 DISK_BYTES, LARGER_BYTES = 512 << 20, 768 << 20
 
 
@@ -22,6 +23,9 @@ def scenario_setup(name: str) -> targets.Setup:
     setup = targets.Setup(luns(), address=uml.HOST_ADDRESS)
     if name == "filesystem":
         setup.chap, setup.mutual_chap = CHAP, MUTUAL_CHAP
+    if name == "multipath":
+        setup.luns = luns()[:1]
+        setup.extra = ["--listen", f"{SECOND_PORTAL},group=2"]
     return setup
 
 
@@ -34,6 +38,8 @@ def scenario_environment(name: str, target: targets.Target) -> dict[str, str]:
         "filesystem": {"CHAP_USER": user, "CHAP_SECRET": secret, "MUTUAL_USER": mutual_user,
                        "MUTUAL_SECRET": mutual_secret, "MEGABYTES": str(sandbox.scale(64, 16))},
         "sessions": {"ROUNDS": str(sandbox.scale(50)), "LARGER": str(LARGER_BYTES if olio else 0)},
+        "multipath": {"SECOND_PORTAL": SECOND_PORTAL, "ROUNDS": "1",
+                      "SECONDS_PER_STATE": "3", "MEGABYTES": str(sandbox.scale(64, 16))},
         "commands": {"SECOND_LUN": str(target.first_lun + 1)},
     }[name]
 
@@ -44,6 +50,10 @@ def main(work: Path) -> int:
             "cut": wire.cut,
             "restore": wire.restore,
             "resize": lambda size: target.resize(0, int(size)),
+            "transitions": lambda group, ms: target.call(
+                "set_port_group", {"lun": 0, "group": int(group), "transition_ms": int(ms)}),
+            "access": lambda group, state: target.call(
+                "set_access_state", {"lun": 0, "group": int(group), "state": state}),
         }
         environment = scenario_environment(ARGUMENTS.scenario, target)
         status = uml.run_script(work, f"{ARGUMENTS.scenario}.sh", environment, requests,
@@ -58,9 +68,11 @@ def main(work: Path) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
-    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands"))
+    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "multipath"))
     ARGUMENTS = parser.parse_args()
     TARGET = targets.kind(ARGUMENTS.target)
     uml.require()
     sandbox.require_programs("iscsid", "iscsiadm", "fio", "sg_vpd", "mkfs.ext4")
+    if ARGUMENTS.scenario == "multipath":
+        sandbox.require_programs("multipathd", "multipath", "sg_rtpg", "dmsetup")
     sandbox.run(main)

@@ -82,7 +82,8 @@ Result<void> TargetSet::add(TargetNodeOptions options) {
         if (each.discovery_chap)
             group->discovery_authentication = std::make_shared<AuthenticationSettings>(
                 AuthenticationSettings{.accepted = {*each.discovery_chap}, .mutual = {}});
-        group->port.description.relative_port = ++last_relative_port_;
+        group->port.description.relative_port =
+            each.relative_port != 0 ? each.relative_port : ++last_relative_port_;
         group->port.description.port_name = fmt::format("{},t,0x{:04x}", name, each.tag);
         group->port.description.device_name = name;
         group->port.maximum_data_bytes = limits::transfer_length_bytes;

@@ -34,6 +34,8 @@ struct AccessOptions {
 // on.
 struct PortalGroupOptions {
     std::uint16_t tag = 1;
+    // The relative target port identifier (SPC-5 4.3.4), unique among all targets; 0: the next.
+    std::uint16_t relative_port = 0;
     bool enabled = true;
     std::vector<reactor::Endpoint> portals = {};
     AccessOptions access = {};
