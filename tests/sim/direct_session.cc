@@ -34,6 +34,8 @@ target::TaskManagementFunction function_of(Function function) {
             return TaskManagementFunction::abort_task;
         case Function::abort_task_set:
             return TaskManagementFunction::abort_task_set;
+        case Function::clear_aca:
+            return TaskManagementFunction::clear_aca;
         case Function::clear_task_set:
             return TaskManagementFunction::clear_task_set;
         case Function::logical_unit_reset:
@@ -373,6 +375,8 @@ void DirectSession::task_management_executed(target::TaskManagement& request) no
 // The host takes the function's answer for the end of what it covers and has not been answered. The
 // engine may keep such a command a while behind a fence, but it must not answer it any more.
 void DirectSession::abort_covered(const Request& request) {
+    if (request.function == target::TaskManagementFunction::clear_aca)
+        return;  // it ends no command
     const bool one = request.function == target::TaskManagementFunction::abort_task;
     const bool all = request.function == target::TaskManagementFunction::target_reset;
     const auto end = [this](Task& task) {

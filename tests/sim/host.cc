@@ -21,6 +21,9 @@ constexpr std::uint64_t reconnect_after_ns = 30 * nanoseconds_per_second;
 constexpr std::uint64_t abort_held_after_ns = 100 * nanoseconds_per_ms;
 constexpr std::size_t most_faults = 20;
 constexpr std::uint32_t check_blocks = 16;
+constexpr std::uint8_t naca = 0x04;  // of the CONTROL byte
+constexpr std::uint8_t check_condition = 0x02;
+constexpr std::uint8_t aca_active = 0x30;
 
 }  // namespace
 
@@ -91,6 +94,7 @@ void Host::session_ready() {
 
 void Host::session_lost() {
     say("lost");
+    faulted_.clear();
     if (!commands_.empty() || !functions_.empty())
         fault("a session is lost, but not everything of it was ended");
     if (closing_)
@@ -133,6 +137,11 @@ void Host::command_ended(WriteId id, const Answer& answer) {
                                 : answer.how == Answer::How::lost          ? "lost"
                                 : answer.status == 0 || answer.status == 4 ? "good"
                                                                            : "refused or failed")];
+    const Bytes cdb = command->cdb;
+    if (answer.how == Answer::How::answered &&
+        (answer.status == aca_active ||
+         (answer.status == check_condition && (cdb.back() & naca) != 0)))
+        faulted_.insert(command->lun);
     stage_.over(command->begun);
     if (stage_.stopped)
         return;
@@ -169,6 +178,8 @@ void Host::think() {
     if (closing_ && session_->ended())
         return;
     watch();
+    if (session_->ready() && !faulted_.empty() && functions_.size() < 3 && chance(400))
+        clear_aca();
     if (session_->ready() && !closing_ && !stage_.stopped) {
         if (!checks_.empty())
             send_verification();
@@ -195,6 +206,12 @@ void Host::act() {
 void Host::send_new() {
     Unit& unit = *stage_.units[random_.below(stage_.units.size())];
     auto command = make_command(random_, stage_.next_id(), unit);
+    if (scenario_.naca_per_mille != 0 && chance(scenario_.naca_per_mille)) {
+        command->cdb.bytes[command->cdb.length - 1] |= naca;
+        unit.naca_used = true;
+    }
+    if (faulted_.contains(unit.lun) && chance(300))
+        command->attribute = Attribute::aca;
     command->hold_data_out =
         command->kind == Kind::write && command->cells > 1 && chance(scenario_.hold_per_mille);
     if (send(std::move(command)))
@@ -237,6 +254,16 @@ void Host::send_function() {
                         : choice < 8 ? Function::clear_task_set
                         : choice < 9 ? Function::logical_unit_reset
                                      : Function::target_warm_reset;
+    send_function(function);
+}
+
+// What was blocked goes on then. The condition may be established again before that is executed:
+// the next answer says so.
+void Host::clear_aca() {
+    HostFunction function;
+    function.function = Function::clear_aca;
+    function.lun = *faulted_.begin();
+    faulted_.erase(faulted_.begin());
     send_function(function);
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,7 @@ class Host final : private SessionUser, private reactor::Timer {
     bool send(std::unique_ptr<HostCommand> command);
     void send_verification();
     void send_function();
+    void clear_aca();
     void send_abort(HostCommand& command);
     void send_function(HostFunction function);
     void watch();
@@ -108,6 +110,7 @@ class Host final : private SessionUser, private reactor::Timer {
     unsigned left_;
     std::map<WriteId, std::unique_ptr<HostCommand>> commands_;
     std::map<std::uint64_t, HostFunction> functions_;
+    std::set<std::uint32_t> faulted_;  // LUNs with an ACA condition, as far as the host knows
     std::vector<std::unique_ptr<HostCommand>> lost_;
     std::vector<Check> checks_;
     std::map<WriteId, Check> checking_;

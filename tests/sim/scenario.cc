@@ -42,16 +42,17 @@ Scenario Scenario::of_seed(std::uint64_t seed, Fabric fabric) {
     s.network_fault_every_ms = sometimes(4, 20 + random.below(200));
     s.network_latency_most_ns = random.below(4) == 0 ? 10'000'000 : 200'000;
     s.network_window_bytes = random.below(4) == 0 ? 2048 : 64 << 10;
+    s.naca_per_mille = static_cast<unsigned>(sometimes(3, 100 + random.below(900)));
     return s;
 }
 
 std::string Scenario::text() const {
     std::string text = fmt::format(
         "seed {}: {}, {} shards, {} sessions of {} commands at depth {}; cut {}, functions {}, "
-        "held data {} "
-        "per mille; stalls {}, disk errors {}, resizes {}, network faults {} ms{}",
+        "held data {}, "
+        "NACA {} per mille; stalls {}, disk errors {}, resizes {}, network faults {} ms{}",
         seed, fabric == Fabric::iscsi ? "iSCSI" : "direct", shards, sessions, commands_per_session,
-        depth, cut_per_mille, function_per_mille, hold_per_mille, stall_every_ms,
+        depth, cut_per_mille, function_per_mille, hold_per_mille, naca_per_mille, stall_every_ms,
         disk_error_every_ms, resize_every_ms, network_fault_every_ms,
         power_fails ? "; power fails" : "");
     for (const UnitScenario& unit : units)

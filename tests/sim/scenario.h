@@ -33,6 +33,7 @@ struct Scenario {
     unsigned cut_per_mille = 0;
     unsigned function_per_mille = 0;
     unsigned hold_per_mille = 0;
+    unsigned naca_per_mille = 0;  // of commands, whose CHECK CONDITION establishes an ACA condition
     // What happens to the world, every so many milliseconds on average; 0: never.
     std::uint64_t stall_every_ms = 0;
     std::uint64_t disk_error_every_ms = 0;

@@ -214,6 +214,7 @@ enum : std::uint8_t {
     condition_met = 0x04,
     busy = 0x08,
     task_set_full = 0x28,
+    aca_active = 0x30,
     task_aborted = 0x40
 };
 enum : std::uint8_t {
@@ -240,6 +241,8 @@ bool explained(const HostCommand& command, const Unit& unit, const Answer& answe
         case busy:
         case task_set_full:
             return true;
+        case aca_active:
+            return unit.naca_used;
         case check_condition:
             break;
         default:
@@ -251,6 +254,7 @@ bool explained(const HostCommand& command, const Unit& unit, const Answer& answe
                    (asc == 0x2f00 && unit.functions_used) || asc == 0x3f0e;
         case illegal_request:
             return (asc == 0x2100 && (command.kind == Kind::out_of_range || unit.resizes)) ||
+                   (asc == 0x4900 && command.attribute == Attribute::aca) ||
                    (asc == 0x2000 && command.kind == Kind::unknown_opcode) ||
                    (asc == 0x2000 && command.kind == Kind::unmap && !unit.unmaps) ||
                    (asc == 0x2400 && command.kind == Kind::write_same && !unit.unmaps);

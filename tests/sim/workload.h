@@ -28,6 +28,7 @@ struct Unit {
     bool unmaps = true;
     bool resizes = false;         // its capacity may be smaller at times
     bool fails = false;           // its disk was told to fail
+    bool naca_used = false;       // somebody sent commands with NACA = 1
     bool functions_used = false;  // somebody reset it or aborted commands on it
     bool stalled = false;
     std::uint64_t excused_until_ns = 0;  // slowness before this has a reason
