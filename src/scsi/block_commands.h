@@ -19,9 +19,14 @@ constexpr CommandRow lba_status(std::int16_t service_action, CdbField lba, CdbFi
             .operation = Operation::get_lba_status};
 }
 
-constexpr CommandRow with_requirement(CommandRow row, Requirement requirement) {
-    row.requirement = requirement;
-    return row;
+constexpr CommandRow scattered(std::int16_t service_action, CdbField blocks, std::uint8_t group) {
+    return {.service_action = service_action,
+            .group_number_byte = group,
+            .direction = DataDirection::out,
+            .medium = MediumAccess::writes,
+            .transfer_blocks = blocks,
+            .reservation = ReservationClass::writes,
+            .operation = Operation::write_scattered};
 }
 
 inline constexpr std::array block{
@@ -107,9 +112,9 @@ inline constexpr std::array block{
     make_row("WRITE STREAM(16)", "9A 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
              medium_write(Operation::write_stream, lba_of_16, {12, 2})),
     make_row("WRITE ATOMIC(16)", "9C 18 FF FF FF FF FF FF FF FF FF FF FF FF 00 00",
-             with_requirement(medium_write(Operation::write_atomic, lba_of_16, {12, 2},
-                                           LengthLimit::atomic_write),
-                              Requirement::atomic_write)),
+             requiring(medium_write(Operation::write_atomic, lba_of_16, {12, 2},
+                                    LengthLimit::atomic_write),
+                       Requirement::atomic_write)),
     make_row("READ CAPACITY(16)", "9E 10 FF FF FF FF FF FF FF FF FF FF FF FF 01 00",
              with_service_action(with(answer(read_capacity_16, {10, 4}),
                                       ReservationClass::allowed_if_persistent, standby_too),
@@ -134,6 +139,8 @@ inline constexpr std::array block{
         "GET STREAM STATUS", "9E 16 00 00 FF FF 00 00 00 00 FF FF FF FF 00 00",
         with_service_action(
             with(answer(get_stream_status, {10, 4}), ReservationClass::reads, active_only), 0x16)),
+    make_row("WRITE SCATTERED(16)", "9F 12 18 00 FF FF 00 00 FF FF FF FF FF FF 00 00",
+             scattered(0x12, {10, 4}, 14)),
     make_row("READ(12)", "A8 18 FF FF FF FF FF FF FF FF 00 00",
              medium_read(Operation::read, lba_of_10, blocks_of_12)),
     make_row("WRITE(12)", "AA 18 FF FF FF FF FF FF FF FF 00 00",
@@ -149,19 +156,22 @@ inline constexpr std::array block{
              with_service_action(medium_write(Operation::write_same, lba_of_32, blocks_of_32,
                                               LengthLimit::write_same),
                                  0x000D)),
-    make_row(
-        "WRITE ATOMIC(32)",
-        "7F 00 00 00 FF FF 00 18 00 0F 18 00 FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF "
-        "FF FF FF FF",
-        with_service_action(with_requirement(medium_write(Operation::write_atomic, lba_of_32,
-                                                          blocks_of_32, LengthLimit::atomic_write),
-                                             Requirement::atomic_write),
-                            0x000F)),
+    make_row("WRITE ATOMIC(32)",
+             "7F 00 00 00 FF FF 00 18 00 0F 18 00 FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF "
+             "FF FF FF FF",
+             with_service_action(requiring(medium_write(Operation::write_atomic, lba_of_32,
+                                                        blocks_of_32, LengthLimit::atomic_write),
+                                           Requirement::atomic_write),
+                                 0x000F)),
     make_row("WRITE STREAM(32)",
              "7F 00 00 00 FF FF 00 18 00 10 18 00 FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF "
              "FF FF FF FF",
              with_service_action(medium_write(Operation::write_stream, lba_of_32, blocks_of_32),
                                  0x0010)),
+    make_row("WRITE SCATTERED(32)",
+             "7F 00 00 00 00 00 00 18 00 11 18 00 FF FF 00 00 FF FF 00 00 00 00 00 00 00 00 00 00 "
+             "FF FF FF FF",
+             scattered(0x0011, blocks_of_32, 6)),
     make_row("GET LBA STATUS(32)",
              "7F 00 00 00 00 00 00 18 00 12 FF 00 FF FF FF FF FF FF FF FF FF FF FF FF 00 00 00 00 "
              "FF FF FF FF",

@@ -44,7 +44,7 @@ struct VerifyFields {
 // How many blocks of data-out VERIFY of `blocks` blocks has.
 [[nodiscard]] std::uint64_t verify_data_blocks(ByteCheck byte_check, std::uint64_t blocks) noexcept;
 
-// WRITE SAME (SBC-4 5.50 to 5.52). The obsolete PBDATA and LBDATA are outside the usage mask.
+// WRITE SAME (SBC-4 5.50, 5.51). The obsolete PBDATA and LBDATA are outside the usage mask.
 struct WriteSameFields {
     bool unmap = false;        // UNMAP: deallocate where the pattern reads back the same
     bool anchor = false;       // ANCHOR: keep their space; only with `unmap`

@@ -171,6 +171,13 @@ constexpr CommandRow with_service_action(CommandRow row, std::int16_t service_ac
     return row;
 }
 
+constexpr CommandRow while_busy(CommandRow row, WhileBusy passes) {
+    row.while_busy = passes;
+    return row;
+}
+// Asked of a disk that is being sanitized, or could not be.
+inline constexpr WhileBusy sanitize_too = either(WhileBusy::sanitize, WhileBusy::sanitize_failed);
+
 constexpr CommandRow mode_select_row(CdbField parameters) {
     return {.direction = DataDirection::out,
             .parameter_bytes = parameters,

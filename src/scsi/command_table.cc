@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "scsi/block_commands.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/maintenance_commands.h"
 #include "scsi/primary_commands.h"
 #include "scsi/protection_information.h"
 #include "scsi/sense_codes.h"
@@ -48,8 +49,10 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
 // RARC (no rebuild assist), POWER CONDITION, LOEJ (not removable), and all that is obsolete
 // save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {
-    std::array<CommandRow, rows::primary.size() + rows::block.size()> all{};
-    std::ranges::copy(rows::block, std::ranges::copy(rows::primary, all.begin()).out);
+    std::array<CommandRow, rows::primary.size() + rows::block.size() + rows::maintenance.size()>
+        all{};
+    const auto behind = std::ranges::copy(rows::primary, all.begin()).out;
+    std::ranges::copy(rows::maintenance, std::ranges::copy(rows::block, behind).out);
     std::ranges::sort(
         all, {}, [](const CommandRow& row) { return std::pair(row.opcode, row.service_action); });
     return all;
@@ -194,6 +197,8 @@ bool supported(const CommandRow& row, const LogicalUnitState& state) noexcept {
             return state.maximum_atomic_blocks != 0;
         case Requirement::type_2_protection:
             return state.protection.type == 2;
+        case Requirement::block_erase:
+            return state.block_erase;
     }
     return false;
 }

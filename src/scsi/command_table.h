@@ -46,6 +46,21 @@ enum class AccessStates : std::uint8_t {
     unavailable_too = 0x5F,  // and unavailable and offline, but not in transition
 };
 
+// Which operations and faults of the whole logical unit let the command pass (scsi/background.h),
+// as a bit mask.
+enum class WhileBusy : std::uint8_t {
+    refused = 0x00,
+    format = 0x01,            // FORMAT UNIT is under way
+    sanitize = 0x02,          // SANITIZE is
+    self_test = 0x04,         // a self-test in the foreground is
+    format_corrupted = 0x08,  // a format failed; what does not touch the medium passes as well
+    sanitize_failed = 0x10,
+    any = 0x1F,
+};
+[[nodiscard]] constexpr WhileBusy either(WhileBusy a, WhileBusy b) noexcept {
+    return static_cast<WhileBusy>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
+}
+
 // SAM-5 5.14.3 and the commands' own clauses.
 enum class UnitAttentionPolicy : std::uint8_t {
     report,  // a pending unit attention ends the command with CHECK CONDITION
@@ -92,6 +107,7 @@ enum class Requirement : std::uint8_t {
     operation_code_report,  // UnitSettings::operation_code_report
     atomic_write,           // maximum_atomic_blocks
     type_2_protection,      // Protection::type 2; else INVALID COMMAND OPERATION CODE
+    block_erase,            // LogicalUnitState::block_erase
 };
 
 // The handlers. Where CommandRow::data_in is not null it builds the whole answer and is pure; the
@@ -135,6 +151,11 @@ enum class Operation : std::uint8_t {
     extended_copy,
     receive_copy_results,
     copy_operation_abort,
+    format_unit,
+    sanitize,
+    send_diagnostic,
+    write_buffer,
+    write_scattered,
     count,
 };
 
@@ -173,6 +194,7 @@ struct CommandRow {
     AccessStates access_states = AccessStates::active_only;
     UnitAttentionPolicy unit_attention = UnitAttentionPolicy::report;
     Ordering ordering = Ordering::by_attribute;
+    WhileBusy while_busy = WhileBusy::refused;
     std::uint16_t nominal_timeout_seconds = 0;
     std::uint16_t recommended_timeout_seconds = 30;  // 0: none is reported
     Operation operation = Operation::data_in;

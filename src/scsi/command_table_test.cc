@@ -113,6 +113,16 @@ const std::map<std::string, std::string>& golden_usage() {
         {"GET LBA STATUS(16)", "9e 12 ff ff ff ff ff ff ff ff ff ff ff ff ff 00"},
         {"STREAM CONTROL", "9e 74 00 00 ff ff 00 00 00 00 ff ff ff ff 00 00"},
         {"GET STREAM STATUS", "9e 16 00 00 ff ff 00 00 00 00 ff ff ff ff 00 00"},
+        {"FORMAT UNIT", "04 ff 00 00 03 00"},
+        {"RECEIVE DIAGNOSTIC RESULTS", "1c 01 ff ff ff 00"},
+        {"SEND DIAGNOSTIC", "1d f7 00 ff ff 00"},
+        {"READ DEFECT DATA(10)", "37 00 1f 00 00 00 00 ff ff 00"},
+        {"WRITE BUFFER", "3b 1f ff ff ff ff ff ff ff 00"},
+        {"READ BUFFER(10)", "3c 1f ff ff ff ff ff ff ff 00"},
+        {"SANITIZE OVERWRITE", "48 a1 00 00 00 00 00 ff ff 00"},
+        {"SANITIZE BLOCK ERASE", "48 a2 00 00 00 00 00 ff ff 00"},
+        {"SANITIZE EXIT FAILURE MODE", "48 bf 00 00 00 00 00 ff ff 00"},
+        {"READ DEFECT DATA(12)", "b7 1f ff ff ff ff ff ff ff ff 00 00"},
         {"ORWRITE(16)", "8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"WRITE STREAM(16)", "9a 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
         {"WRITE ATOMIC(16)", "9c 18 ff ff ff ff ff ff ff ff ff ff ff ff 00 00"},
@@ -124,6 +134,10 @@ const std::map<std::string, std::string>& golden_usage() {
          "ff ff ff"},
         {"WRITE STREAM(32)",
          "7f 00 00 00 ff ff 00 18 00 10 18 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
+         "ff ff ff"},
+        {"WRITE SCATTERED(16)", "9f 12 18 00 ff ff 00 00 ff ff ff ff ff ff 00 00"},
+        {"WRITE SCATTERED(32)",
+         "7f 00 00 00 00 00 00 18 00 11 18 00 ff ff 00 00 ff ff 00 00 00 00 00 00 00 00 00 00 ff "
          "ff ff ff"},
         {"GET LBA STATUS(32)",
          "7f 00 00 00 00 00 00 18 00 12 ff 00 ff ff ff ff ff ff ff ff ff ff ff ff 00 00 00 00 ff "
@@ -178,6 +192,8 @@ const std::map<std::string, std::size_t> group_number_bytes{
     {"WRITE SAME(32)", 6},
     {"WRITE ATOMIC(32)", 6},
     {"WRITE STREAM(32)", 6},
+    {"WRITE SCATTERED(16)", 14},
+    {"WRITE SCATTERED(32)", 6},
 };
 
 TEST(CommandTable, UsageMasksAreThoseOfTheStandards) {
@@ -317,7 +333,8 @@ TEST(CommandTable, OnlyWhatSpc2AllowsPassesAnothersReservation) {
         EXPECT_EQ(passes, std::ranges::find(allowed, row.name) != allowed.end()) << row.name;
         EXPECT_EQ(row.medium == MediumAccess::writes,
                   row.medium != MediumAccess::none &&
-                      (row.name.find("WRITE") != std::string_view::npos || row.name == "UNMAP"))
+                      (row.name.find("WRITE") != std::string_view::npos || row.name == "UNMAP" ||
+                       row.name == "FORMAT UNIT" || row.name.starts_with("SANITIZE")))
             << row.name;
     }
 }

@@ -161,7 +161,7 @@ TEST(VitalProductData, BlockDeviceCharacteristics) {
     const auto page = unit.ask("12 01 b1 00 ff 00");
     ASSERT_TRUE(page);
     EXPECT_EQ(page->size(), 64U);
-    EXPECT_EQ(testing::to_hex(Bytes(*page).first(10)), "00 b1 00 3c 1c 20 00 00 01 00");
+    EXPECT_EQ(testing::to_hex(Bytes(*page).first(10)), "00 b1 00 3c 1c 20 00 40 01 00");
 }
 
 TEST(VitalProductData, BlockLimitsExtensionTellsTheNumberOfStreams) {

@@ -1,4 +1,4 @@
-// GET LBA STATUS (SBC-4 5.8 and 5.9).
+// GET LBA STATUS (SBC-4 5.8).
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,8 +14,10 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "scsi/access_states.h"
+#include "scsi/background.h"
 #include "scsi/command_table.h"
 #include "scsi/log_pages.h"
+#include "scsi/maintenance.h"
 #include "scsi/mode_pages.h"
 #include "scsi/pollable_sense.h"
 #include "scsi/reservations.h"
@@ -49,6 +52,14 @@ struct Provisioning {
     bool write_same_unmap = false;      // WRITE SAME with UNMAP=1 (LBPWS, LBPWS10)
     bool unmapped_reads_zeros = false;  // LBPRZ
     bool anchor = false;                // ANC_SUP: blocks can be anchored
+    // What the store tells of its space: the resources of SBC-4, and whether the thresholds
+    // of the mode page stand reached (scsi/provisioning.h).
+    bool reports_resources = false;
+    bool shared_resources = false;  // with others, of whom the store knows nothing
+    bool available_reached = false;
+    bool used_reached = false;
+    std::uint64_t available_blocks = 0;
+    std::uint64_t used_blocks = 0;
     std::uint32_t granularity_blocks = 0;
     std::uint32_t alignment_blocks = 0;
     std::uint32_t maximum_unmap_blocks = 0;       // of one UNMAP in all; 0: no limit
@@ -64,7 +75,7 @@ struct PortDescription {
     std::string device_name;  // SCSI name string of the target device, iSCSI: "iqn..."
 };
 
-// The streams that STREAM CONTROL has opened (SBC-4 4.32). What they are written for is a hint to
+// The streams that STREAM CONTROL has opened (SBC-4). What they are written for is a hint to
 // the medium, of which ours makes nothing; a logical unit reset closes them.
 struct Streams {
     static constexpr std::uint16_t maximum = 16;  // MAXIMUM NUMBER OF STREAMS
@@ -109,12 +120,16 @@ struct LogicalUnitState {
     bool reservations_can_persist = false;  // APTPL = 1: there is a place to keep them
     AccessStateTable access;
     Streams streams;
+    BackgroundState background;
+    SelfTestLog self_tests;
+    std::shared_ptr<const EchoBuffer> echo_buffer;  // null: nobody has written it
     bool write_protected = false;  // by the administrator or the backing store; also SWP
     bool fua_supported = true;     // DPOFUA in MODE SENSE
     PowerCondition power = PowerCondition::active;  // as START STOP UNIT left it
     bool medium_present = true;                     // false: the backing store vanished (NOT READY)
     std::uint32_t maximum_transfer_blocks = 0;      // 0: no limit
     std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
+    bool block_erase = false;                              // SANITIZE with BLOCK ERASE
     std::uint32_t maximum_atomic_blocks = 0;               // 0: no WRITE ATOMIC
     IdentifyingInformation identifying_information;
     Timestamp timestamp;

@@ -26,6 +26,10 @@ void fill_advice(const Request&, ModePageBytes& page) {
         page[advice_header_bytes + i * advice_descriptor_bytes] = 0x40;
 }
 
+bool has_resources(const LogicalUnitState& state) {
+    return state.provisioning.reports_resources;
+}
+
 constexpr std::array pages{
     // What the store corrects by itself, it does not tell: no bit is set.
     ModePage{0x01, 0, 12, "Read-Write Error Recovery", "SBC-4 6.5", {0x01, 0x0A}},
@@ -58,6 +62,16 @@ constexpr std::array pages{
     // No timers: power conditions change by START STOP UNIT alone, for nothing is saved by time.
     ModePage{0x1A, 0, 40, "Power Condition", "SPC-5 7.5", {0x1A, 0x26}},
     ModePage{0x1C, 0, 12, "Informational Exceptions Control", "SBC-4 6.5", {0x1C, 0x0A}},
+    // SITUA = 0: every I_T nexus is warned. Two descriptors: available resources, armed as they
+    // decrease, and used ones, armed as they increase.
+    ModePage{0x1C,
+             0x02,
+             32,
+             "Logical Block Provisioning",
+             "SBC-4 6.5",
+             {0x5C, 0x02, 0, 0x1C, 0,    0, 0, 0, 0, 0, 0, 0,    0,
+              0,    0,    0, 0,    0x01, 0, 0, 0, 0, 0, 0, 0x01, 0x02},
+             has_resources},
 };
 
 struct Place {
@@ -107,6 +121,10 @@ constexpr std::array fields{
     field<&ModePages::exceptions_disabled>("DEXCPT", {0x1C, 0, 2, 3, 1}, always),
     field<&ModePages::exception_test>("TEST", {0x1C, 0, 2, 2, 1}, always),
     field<&ModePages::exception_reporting>("MRIE", {0x1C, 0, 3, 3, 4}, always, 1U << 0 | 1U << 6),
+    field<&ModePages::available_threshold_enabled>("ENABLED", {0x1C, 2, 16, 7, 1}, always),
+    field<&ModePages::available_threshold>("THRESHOLD COUNT", {0x1C, 2, 20, 7, 32}, always),
+    field<&ModePages::used_threshold_enabled>("ENABLED", {0x1C, 2, 24, 7, 1}, always),
+    field<&ModePages::used_threshold>("THRESHOLD COUNT", {0x1C, 2, 28, 7, 32}, always),
 };
 
 constexpr bool pages_are_sound() {

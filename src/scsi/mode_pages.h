@@ -36,6 +36,11 @@ struct ModePages {
     bool exceptions_disabled = false;           // informational exceptions page DEXCPT
     bool exception_test = false;                // TEST
     std::uint8_t exception_reporting = 0;       // MRIE: 0 none, 6 on request (REQUEST SENSE)
+    // Logical Block Provisioning page, in threshold sets.
+    bool available_threshold_enabled = false;
+    std::uint32_t available_threshold = 0;
+    bool used_threshold_enabled = false;
+    std::uint32_t used_threshold = 0;
     bool operator==(const ModePages&) const = default;
 };
 

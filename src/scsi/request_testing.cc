@@ -38,6 +38,7 @@ Asked::Asked() {
     state.geometry.optimal_transfer_blocks = 0x800;
     state.maximum_transfer_blocks = 0x4000;
     state.maximum_atomic_blocks = 0x80;
+    state.block_erase = true;
     state.provisioning = {.unmap = true,
                           .write_same_unmap = true,
                           .unmapped_reads_zeros = true,
@@ -101,6 +102,8 @@ std::string describe(const SenseData& sense) {
         if (sense.field->bit)
             text += fmt::format(".{}", *sense.field->bit);
     }
+    if (sense.progress)
+        text += fmt::format(" progress {}", *sense.progress);
     if (sense.information)
         text += fmt::format(" info {:#x}", *sense.information);
     return text;

@@ -34,6 +34,8 @@ inline constexpr Condition becoming_ready{SenseKey::not_ready, {0x04, 0x01}};
 inline constexpr Condition initializing_command_required{SenseKey::not_ready, {0x04, 0x02}};
 inline constexpr Condition manual_intervention_required{SenseKey::not_ready, {0x04, 0x03}};
 inline constexpr Condition format_in_progress{SenseKey::not_ready, {0x04, 0x04}};
+inline constexpr Condition self_test_in_progress{SenseKey::not_ready, {0x04, 0x09}};
+inline constexpr Condition sanitize_in_progress{SenseKey::not_ready, {0x04, 0x1B}};
 inline constexpr Condition asymmetric_access_state_transition{SenseKey::not_ready, {0x04, 0x0A}};
 inline constexpr Condition target_port_in_standby_state{SenseKey::not_ready, {0x04, 0x0B}};
 inline constexpr Condition target_port_in_unavailable_state{SenseKey::not_ready, {0x04, 0x0C}};
@@ -42,10 +44,14 @@ inline constexpr Condition logical_unit_communication_failure{SenseKey::not_read
 inline constexpr Condition medium_not_present{SenseKey::not_ready, {0x3A, 0x00}};
 
 inline constexpr Condition write_error{SenseKey::medium_error, {0x0C, 0x00}};
+inline constexpr Condition medium_format_corrupted{SenseKey::medium_error, {0x31, 0x00}};
+inline constexpr Condition format_command_failed{SenseKey::medium_error, {0x31, 0x01}};
+inline constexpr Condition sanitize_command_failed{SenseKey::medium_error, {0x31, 0x03}};
 inline constexpr Condition unrecovered_read_error{SenseKey::medium_error, {0x11, 0x00}};
 
 inline constexpr Condition set_target_port_groups_command_failed{SenseKey::hardware_error,
                                                                  {0x67, 0x0A}};
+inline constexpr Condition logical_unit_failed_self_test{SenseKey::hardware_error, {0x3E, 0x03}};
 inline constexpr Condition internal_target_failure{SenseKey::hardware_error, {0x44, 0x00}};
 inline constexpr Condition system_resource_failure{SenseKey::hardware_error, {0x55, 0x00}};
 
@@ -92,6 +98,7 @@ inline constexpr Condition protocol_service_crc_error{SenseKey::aborted_command,
 inline constexpr AdditionalSense logical_block_guard_check_failed{0x10, 0x01};
 inline constexpr AdditionalSense logical_block_application_tag_check_failed{0x10, 0x02};
 inline constexpr AdditionalSense logical_block_reference_tag_check_failed{0x10, 0x03};
+inline constexpr Condition echo_buffer_overwritten{SenseKey::aborted_command, {0x3F, 0x0F}};
 inline constexpr Condition overlapped_commands_attempted{SenseKey::aborted_command, {0x4E, 0x00}};
 inline constexpr Condition command_timeout_during_processing{SenseKey::aborted_command,
                                                              {0x2E, 0x02}};

@@ -1,4 +1,4 @@
-// Streams (SBC-4 4.32): what is written under one identifier probably dies at one time.
+// Streams (SBC-4): what is written under one identifier probably dies at one time.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "scsi/logical_unit_state.h"
+#include "scsi/provisioning.h"
 #include "scsi/vpd_pages.h"
 
 namespace olio::scsi {
@@ -48,8 +49,9 @@ void put_block_limits(const Request& request, Builder& into) {  // SBC-4 6.6.4
 
 void put_block_device_characteristics(const Request& request, Builder& into) {  // SBC-4 6.6.2
     into.be16(request.state->geometry.rotation_rate);
-    into.u8(0);     // PRODUCT TYPE: not indicated
-    into.u8(0);     // NOMINAL FORM FACTOR: not reported
+    into.u8(0);  // PRODUCT TYPE: not indicated
+    // WABEREQ: 01b, what a block erase has erased can be read. NOMINAL FORM FACTOR: not reported.
+    into.u8(request.state->block_erase ? 0x40 : 0x00);
     into.u8(0x01);  // VBULS: VERIFY compares unmapped blocks as well
     into.zeros(55);
 }
@@ -57,7 +59,7 @@ void put_block_device_characteristics(const Request& request, Builder& into) {  
 void put_logical_block_provisioning(const Request& request, Builder& into) {  // SBC-4 6.6.6
     const Provisioning& thin = request.state->provisioning;
     const bool provisioned_thinly = thin.unmap || thin.write_same_unmap;
-    into.u8(0);  // THRESHOLD EXPONENT: no thresholds
+    into.u8(thin.reports_resources ? threshold_exponent(request.state->geometry) : 0);
     into.u8(static_cast<std::uint8_t>((thin.unmap ? 0x80 : 0x00) |                 // LBPU
                                       (thin.write_same_unmap ? 0x60 : 0x00) |      // LBPWS, LBPWS10
                                       (thin.unmapped_reads_zeros ? 0x04 : 0x00) |  // LBPRZ 001b
@@ -84,7 +86,7 @@ void put_supported_block_lengths(const Request& request, Builder& into) {
     into.be16(0);
 }
 
-void put_block_limits_extension(const Request&, Builder& into) {  // SBC-4 6.6.5
+void put_block_limits_extension(const Request&, Builder& into) {
     into.be16(0);
     into.be16(Streams::maximum);  // MAXIMUM NUMBER OF STREAMS
     into.zeros(56);               // no write size or granularity of streams is better than another

@@ -133,7 +133,7 @@ constexpr std::array pages{
     VpdPage{0xB3, "Referrals", "SBC-4 6.6.8", false, has_referrals, put_referrals},
     VpdPage{0xB4, "Supported Block Lengths And Protection Types", "SBC-4 6.6", false, nullptr,
             put_supported_block_lengths},
-    VpdPage{0xB7, "Block Limits Extension", "SBC-4 6.6.5", false, nullptr,
+    VpdPage{0xB7, "Block Limits Extension", "SBC-4 6.6", false, nullptr,
             put_block_limits_extension},
 };
 

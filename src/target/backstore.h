@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -137,6 +138,13 @@ class StoreChannel {
 
 enum class Support : std::uint8_t { none, emulate, native };
 
+// How much room a store has for blocks that are not mapped yet.
+struct StoreSpace {
+    std::uint64_t used_bytes = 0;       // by this store
+    std::uint64_t available_bytes = 0;  // that it may still get
+    bool shared = false;                // others may take it first
+};
+
 struct StoreCapabilities {
     Support fua = Support::native;  // emulate: the engine follows a write by a flush
     Support unmap = Support::none;
@@ -155,6 +163,8 @@ struct StoreCapabilities {
     std::uint32_t unmap_alignment_blocks = 0;
     std::uint64_t maximum_unmap_blocks = 0;  // one request; 0: no limit of its own
     std::uint32_t maximum_io_bytes = 0;      // one read or write; 0: no limit of its own
+    bool reports_space = false;              // Backstore::space works
+    bool erases = false;  // what was given up (may_unmap) is gone for good, wherever one looks
     // A write of at most this many bytes in one request is all there or not at all, whenever the
     // power goes. 0: no write is.
     std::uint32_t maximum_atomic_bytes = 0;
@@ -189,6 +199,8 @@ class Backstore {
     virtual Result<std::uint64_t> refresh_blocks() = 0;
     // Makes the file or RAM larger or smaller; ENOTSUP where that is not the store's to decide.
     virtual Result<void> resize(std::uint64_t blocks) = 0;
+    // On any thread; may block. Only where StoreCapabilities::reports_space is set.
+    virtual Result<StoreSpace> space() { return fail(ENOTSUP, "this store cannot tell"); }
     // WCE by MODE SELECT. Off: every later completed write is durable, and so are the earlier ones.
     virtual Result<void> set_volatile_cache(bool enabled) = 0;
 };

@@ -58,6 +58,9 @@ class CommandExtension {
     virtual ~CommandExtension() = default;
     // The copy manager's own command that works for this one just now; aborted with it.
     [[nodiscard]] virtual Command* at_work() noexcept { return nullptr; }
+    // The command, which is executing, is aborted. True: what runs for it does without it, and will
+    // not come back to it.
+    [[nodiscard]] virtual bool abandon() noexcept { return false; }
 };
 
 class Command : public StoreCompletion {

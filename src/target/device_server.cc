@@ -211,7 +211,13 @@ bool DeviceServer::check_unit(Command& command, LogicalUnitView& view) noexcept 
         if (!check_reservation(command))
             return false;
     }
-    // 8. Medium and capacity.
+    // 8. What the logical unit works at, medium and capacity.
+    if (!state.background.quiet()) [[unlikely]] {
+        if (const auto busy = scsi::check_background(row, state.background)) {
+            refuse(command, *busy);
+            return false;
+        }
+    }
     if (row.medium == MediumAccess::none && row.operation != scsi::Operation::test_unit_ready)
         return true;
     return check_medium(command, view);
@@ -413,6 +419,12 @@ void DeviceServer::proceed(Command& command) noexcept {
             return;
         }
         if (command.unit_->must_wait(command)) [[unlikely]] {
+            // Whoever formats has put the fence up: what was admitted before ends here.
+            if (const auto busy =
+                    scsi::check_background(*command.row_, command.unit_->state().background)) {
+                refuse(command, *busy);
+                return;
+            }
             command.stage_ = CommandStage::fenced;
             command.unit_->wait(command);
             return;
@@ -752,6 +764,10 @@ void DeviceServer::abort(Command& command) noexcept {
             command.services_->terminate_transfer(command);
             return;
         case CommandStage::executing:
+            if (command.extension_ && command.extension_->abandon()) {
+                end_aborted(command);
+                return;
+            }
             if (!command.store_active_)
                 return;  // the home shard, a fence or its continuation comes back to it
             if (command.access_ == MediumAccess::writes)

@@ -98,6 +98,8 @@ class DeviceServer {
     struct AtomicHandlers;
     struct StreamHandlers;
     struct ProtectionHandlers;
+    struct MaintenanceHandlers;
+    struct ScatteredHandlers;
 
   private:
     friend class Command;

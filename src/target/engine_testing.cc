@@ -98,6 +98,11 @@ bool FakeMedium::anchored(std::uint64_t lba) {
     return anchored_[lba];
 }
 
+void FakeMedium::set_space(const StoreSpace& space) {
+    const std::lock_guard lock(mutex_);
+    space_ = space;
+}
+
 StoreStatus FakeMedium::perform(StoreIo& io) {
     const std::lock_guard lock(mutex_);
     if (failure_ && failure_->opcode == io.opcode) {
@@ -224,6 +229,10 @@ class FakeStore final : public Backstore {
         medium_->mapped_.resize(blocks);
         medium_->anchored_.resize(blocks);
         return {};
+    }
+    Result<StoreSpace> space() override {
+        const std::lock_guard lock(medium_->mutex_);
+        return medium_->space_;
     }
     Result<void> set_volatile_cache(bool) override { return {}; }
 

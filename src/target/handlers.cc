@@ -7,9 +7,11 @@
 #include "target/handlers_copy.h"
 #include "target/handlers_information.h"
 #include "target/handlers_log.h"
+#include "target/handlers_maintenance.h"
 #include "target/handlers_power.h"
 #include "target/handlers_protection.h"
 #include "target/handlers_reservation.h"
+#include "target/handlers_scattered.h"
 #include "target/handlers_stream.h"
 
 namespace olio::target {
@@ -27,6 +29,8 @@ struct HandlerTable {
     using Atomic = DeviceServer::AtomicHandlers;
     using Stream = DeviceServer::StreamHandlers;
     using P = DeviceServer::ProtectionHandlers;
+    using Maintenance = DeviceServer::MaintenanceHandlers;
+    using Scattered = DeviceServer::ScatteredHandlers;
 
     // In the order of scsi::Operation.
     static constexpr std::array<Handler, size> rows{{
@@ -88,6 +92,16 @@ struct HandlerTable {
          C::execute_receive_copy_results, nullptr},
         {Operation::copy_operation_abort, D::prepare_nothing, nullptr,
          C::execute_copy_operation_abort, nullptr},
+        {Operation::format_unit, Maintenance::prepare_format, nullptr, Maintenance::execute_format,
+         nullptr},
+        {Operation::sanitize, D::prepare_parameters, nullptr, Maintenance::execute_sanitize,
+         nullptr},
+        {Operation::send_diagnostic, D::prepare_parameters, nullptr,
+         Maintenance::execute_send_diagnostic, nullptr},
+        {Operation::write_buffer, Maintenance::prepare_write_buffer, nullptr,
+         Maintenance::execute_write_buffer, nullptr},
+        {Operation::write_scattered, Scattered::prepare, Scattered::parse, Scattered::execute,
+         Scattered::resume},
     }};
 
     static constexpr bool complete() {

@@ -81,6 +81,8 @@ Step DeviceServer::execute_request_sense(Command& c) {
         pending = scsi::make_sense(sense::logical_unit_not_supported);
     else if (const auto attention = c.itl_->attentions.take())
         pending = scsi::sense_of(*attention);
+    else if (const auto busy = scsi::background_sense(c.unit_->state().background))
+        pending = *busy;
     else if (!c.unit_->state().medium_present)
         pending = scsi::make_sense(sense::medium_not_present);
     else

@@ -195,7 +195,7 @@ Step DeviceServer::resume_write_same(Command& c) {
     return ask_flush(c) ? Step::submit : succeed(c);
 }
 
-// --- GET LBA STATUS (SBC-4 5.8 and 5.9) ---
+// --- GET LBA STATUS (SBC-4 5.8) ---
 
 bool DeviceServer::prepare_get_lba_status(Command& c) {
     const auto fields = scsi::decode_lba_status(c.cdb);

@@ -6,7 +6,7 @@ namespace olio::target {
 
 using scsi::LogicalUnitState;
 
-// Zero is no stream: the write belongs to none (SBC-4 5.55).
+// Zero is no stream: the write belongs to none.
 bool DeviceServer::StreamHandlers::prepare_write_stream(Command& c) {
     const std::uint16_t stream = scsi::stream_of(c.cdb);
     if (stream != 0 && !c.unit_->state().streams.is_open(stream)) {

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "scsi/command_table.h"
+#include "scsi/provisioning.h"
 #include "target/aca.h"
 #include "target/access_transition.h"
 #include "target/device_server.h"
@@ -39,6 +40,7 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.provisioning.write_same_unmap = state.provisioning.unmap;
     if (state.provisioning.unmap) {
         state.provisioning.unmapped_reads_zeros = capabilities.unmapped_reads_zeros;
+        state.provisioning.reports_resources = capabilities.reports_space;
         state.provisioning.anchor = capabilities.anchor == Support::native;
         state.provisioning.granularity_blocks = capabilities.unmap_granularity_blocks;
         state.provisioning.alignment_blocks = capabilities.unmap_alignment_blocks;
@@ -58,6 +60,7 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.maximum_transfer_blocks =
         static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
     state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
+    state.block_erase = capabilities.erases;
     state.maximum_atomic_blocks = capabilities.maximum_atomic_bytes / block_bytes;
     return state;
 }
@@ -91,6 +94,7 @@ Result<void> LogicalUnitView::open() {
         channel_ = std::make_unique<ProtectionChannel>(*this, std::move(channel_),
                                                        std::move(*tuples), *locks);
     }
+    opened_at_ = shard_.now();
     return {};
 }
 
@@ -197,6 +201,10 @@ LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions o
         protection_locks_ = std::make_unique<ProtectionLocks>();
     for (unsigned i = 0; i < reactor_.size(); ++i)
         views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));
+    if (initial_state_->provisioning.reports_resources)
+        space_watch_ =
+            std::make_unique<SpaceWatch>(*store_, reactor_.shard(options_.home_shard),
+                                         [this](const StoreSpace& space) { note_space(space); });
 }
 
 LogicalUnitImpl::~LogicalUnitImpl() = default;
@@ -267,11 +275,20 @@ void LogicalUnitImpl::close(std::move_only_function<void()> done) {
             on_shard(origin,
                      [this, done = std::move(done)]() mutable { close_views(std::move(done)); });
         };
-        // Copied: they leave while we look.
-        for (const auto& transition : std::vector(transitions_))
-            transition->hurry();
-        if (transitions_.empty() && close_when_settled_)
-            std::exchange(close_when_settled_, nullptr)();
+        // First what works in the background and what watches, then the transitions.
+        auto hurry_transitions = [this] {
+            // Copied: they leave while we look.
+            for (const auto& transition : std::vector(transitions_))
+                transition->hurry();
+            if (transitions_.empty() && close_when_settled_)
+                std::exchange(close_when_settled_, nullptr)();
+        };
+        after_background([this, hurry_transitions] {
+            if (space_watch_ == nullptr)
+                hurry_transitions();
+            else
+                space_watch_->close(hurry_transitions);
+        });
     });
 }
 
@@ -324,6 +341,8 @@ void LogicalUnitImpl::change_state(Change change, Changed done) {
         }
         next->version = home_state_->version + 1;
         home_state_ = next;
+        if (space_watch_ != nullptr)
+            space_watch_->keep_looking(scsi::thresholds_enabled(*next));
         publish(std::move(next), *effects, [this, origin, done = std::move(done)]() mutable {
             on_shard(origin, [done = std::move(done)]() mutable { done({}); });
         });
@@ -360,6 +379,7 @@ void LogicalUnitImpl::lower_fence(FenceId id) {
 }
 
 void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> done) {
+    stop_self_test(scsi::SelfTestOutcome::aborted_otherwise, [](bool) {});
     on_every_shard(
         [by](LogicalUnitView& view, const Ticket& ticket) { view.reset(by, ticket); },
         [this, done = std::move(done)]() mutable {
@@ -493,6 +513,12 @@ void LogicalUnitImpl::resize(std::uint64_t blocks, Done done) {
         bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
         done(fail(EINVAL,
                   fmt::format("{}: {} blocks is no size for a disk", options_.name, blocks)));
+        return;
+    }
+    if (medium_is_taken()) {
+        done(fail(EBUSY, fmt::format("{}: a host has it formatted or sanitized just now; try "
+                                     "again when that has ended",
+                                     options_.name)));
         return;
     }
     const std::uint64_t before = home_state_->geometry.blocks;

@@ -13,11 +13,13 @@
 #include "scsi/logical_unit_state.h"
 #include "scsi/unit_attention.h"
 #include "target/access_delay.h"
+#include "target/background.h"
 #include "target/countdown.h"
 #include "target/engine.h"
 #include "target/fence.h"
 #include "target/metadata_store.h"
 #include "target/protection_channel.h"
+#include "target/space_watch.h"
 
 namespace olio::target {
 
@@ -111,6 +113,9 @@ class LogicalUnitView {
         std::uint64_t verify_errors = 0;
         std::uint64_t non_medium_errors = 0;
     };
+    // Since the unit was opened, at most FFFFh.
+    [[nodiscard]] std::uint16_t power_on_hours() const noexcept;
+
     std::vector<Counters> counters;  // by row
     Traffic traffic;
 
@@ -126,6 +131,7 @@ class LogicalUnitView {
     std::shared_ptr<const scsi::LogicalUnitState> state_;
     StoreCapabilities capabilities_;
     std::uint32_t block_bytes_;
+    reactor::Nanoseconds opened_at_ = 0;
     std::unique_ptr<StoreChannel> channel_;
     FenceTable::Commands commands_;
     FenceTable fences_{commands_};
@@ -198,10 +204,29 @@ class LogicalUnitImpl final : public LogicalUnit,
     // Ends the SPC-2 reservation if `nexus` holds it.
     void release_reservation(scsi::NexusId nexus, std::move_only_function<void()> done);
 
+    // Asks the store how much room it has; `done` on the calling shard, when the state tells it, or
+    // where the store cannot say.
+    void refresh_resources(std::move_only_function<void()> done);
+
+    // The long operations (background.h), one at a time. From any shard, and the callbacks come
+    // there: `begun` when every shard knows of it, or refused because of another one; then `ended`.
+    using BackgroundBegun = std::move_only_function<void(const std::expected<void, Refusal>&)>;
+    using BackgroundEnded = std::move_only_function<void(const BackgroundResult&)>;
+    void run_background(BackgroundPlan plan, BackgroundBegun begun, BackgroundEnded ended);
+    // `stopped` when it has ended; with false if there was none. aborted_by_host: one in the
+    // background alone.
+    void stop_self_test(scsi::SelfTestOutcome reason, std::move_only_function<void(bool)> stopped);
+    // On the home shard, while one ends: why it was stopped.
+    [[nodiscard]] scsi::SelfTestOutcome self_test_stop_reason() const noexcept;
+
   private:
     friend class LogicalUnitView;
     friend class ReservationServer;
     friend class SettingsKeeper;
+    struct Background;
+    struct BackgroundDeleter {
+        void operator()(Background* background) const noexcept;
+    };
 
     // The shard that callbacks come back to.
     [[nodiscard]] static unsigned here() noexcept;
@@ -220,6 +245,14 @@ class LogicalUnitImpl final : public LogicalUnit,
     void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                  std::move_only_function<void()> done);
     void close_views(std::move_only_function<void()> done);
+    void note_space(const StoreSpace& space);
+    void begin_background(BackgroundPlan plan, unsigned origin, BackgroundBegun begun,
+                          BackgroundEnded ended);
+    void start_background_task();
+    void end_background(BackgroundResult result);
+    [[nodiscard]] bool medium_is_taken() const noexcept;  // by a format or the like
+    // Stops what is under way; `next` when it has ended, on the home shard.
+    void after_background(std::move_only_function<void()> next);
     void resize(std::uint64_t blocks, Done done);
     void set_blocks(std::uint64_t blocks, std::move_only_function<void()> done);
     void finish_resize(std::uint64_t blocks, std::uint64_t before, Done done);
@@ -233,6 +266,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     // The home shard's.
     std::shared_ptr<const scsi::LogicalUnitState> home_state_;
     FenceQueue fence_queue_;
+    std::unique_ptr<Background, BackgroundDeleter> background_;
+    std::unique_ptr<SpaceWatch> space_watch_;  // of a thin unit whose store tells its space
     std::vector<std::shared_ptr<AccessTransition>> transitions_;
     std::move_only_function<void()> close_when_settled_;
 

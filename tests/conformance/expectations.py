@@ -4,14 +4,13 @@ against a disk like ours, and which are wrong themselves. Whatever is not said h
 # Suites of commands that are not served yet. Their tests find that out and skip themselves.
 LATER = {
     "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
-    "ReadDefectData10": "READ DEFECT DATA is not served: there is no defect list",
-    "ReadDefectData12": "READ DEFECT DATA is not served: there is no defect list",
-    "Sanitize": "SANITIZE is not served, and its tests must be asked for (--allow-sanitize)",
+    "Sanitize": "its tests must be asked for (--allow-sanitize)",
 }
 
 # Test -> (the LUNs where it skips itself, why). LUNs are those of conformance_test.py.
 ANY = {"ram", "file", "block", "file4096"}
 ONE_TO_ONE = ({"block", "file4096"}, "physical blocks are no larger than logical ones")
+NOT_ATOMIC = ({"file", "block", "file4096"}, "no write of the store is atomic")
 SKIPS = {
     "NoMedia.NoMediaSBC": (ANY, "the medium cannot be removed"),
     "StartStopUnit.Simple": (ANY, "the medium cannot be removed"),
@@ -21,6 +20,12 @@ SKIPS = {
     "WriteSame10.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "WriteSame16.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "CompareAndWrite.InvalidDataOutSize": ONE_TO_ONE,
+    "WriteAtomic16.Simple": NOT_ATOMIC,
+    "WriteAtomic16.BeyondEol": NOT_ATOMIC,
+    "WriteAtomic16.ZeroBlocks": NOT_ATOMIC,
+    "WriteAtomic16.WriteProtect": NOT_ATOMIC,
+    "WriteAtomic16.DpoFua": NOT_ATOMIC,
+    "WriteAtomic16.VPD": ({"ram"}, "it looks for an alignment and a granularity, and there is none"),
     "WriteSame10.UnmapUnaligned": ONE_TO_ONE,
     "WriteSame10.InvalidDataOutSize": ONE_TO_ONE,
     "WriteSame16.UnmapUnaligned": ONE_TO_ONE,

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -91,6 +92,12 @@ class RegularFile final : public FileStore {
             target::stable_identification(options.serial, "file:" + file.canonical_path);
     }
 
+    [[nodiscard]] target::StoreCapabilities capabilities() const override {
+        target::StoreCapabilities able = FileStore::capabilities();
+        able.reports_space = true;
+        return able;
+    }
+
     Result<std::unique_ptr<target::StoreChannel>> open_channel(reactor::Shard& shard) override {
         if (!backing_->page_cache)
             return std::make_unique<target::FileChannel>(shard, backing_, descriptor_.get(),
@@ -129,6 +136,18 @@ class RegularFile final : public FileStore {
             OLIO_TRY(protection_->resize(blocks));
         backing_->blocks = blocks;
         return blocks;
+    }
+
+    Result<target::StoreSpace> space() override {
+        struct stat file{};
+        struct statvfs system{};
+        if (::fstat(descriptor_.get(), &file) != 0 || ::fstatvfs(descriptor_.get(), &system) != 0)
+            return fail_errno(errno, backing_->name);
+        constexpr std::uint64_t unit_bytes = 512;  // of st_blocks, whatever the file system has
+        return target::StoreSpace{
+            .used_bytes = static_cast<std::uint64_t>(file.st_blocks) * unit_bytes,
+            .available_bytes = std::uint64_t{system.f_bavail} * system.f_frsize,
+            .shared = true};
     }
 
     Result<void> resize(std::uint64_t blocks) override {

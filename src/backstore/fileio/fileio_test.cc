@@ -350,6 +350,23 @@ TEST(Fileio, IdentityFollowsThePathOrTheSerialNumber) {
     EXPECT_EQ(identity("a", "").serial, identity("link", "").serial);
 }
 
+TEST(Fileio, TellsWhatItsFileTakesAndWhatTheFileSystemHasLeft) {
+    const Folder folder;
+    auto store = open(at(folder.file("disk"), 64 * mib)).value();
+    ASSERT_TRUE(store->capabilities().reports_space);
+    const auto sparse = store->space().value();
+    EXPECT_LT(sparse.used_bytes, 64 * mib);
+    EXPECT_GT(sparse.available_bytes, 0U);
+    EXPECT_TRUE(sparse.shared);
+    const int file = ::open(folder.file("disk").c_str(), O_WRONLY | O_CLOEXEC);
+    ASSERT_GE(file, 0);
+    const std::vector<char> data(mib, 'x');
+    ASSERT_EQ(::pwrite(file, data.data(), data.size(), 0), static_cast<ssize_t>(mib));
+    ASSERT_EQ(::fsync(file), 0);
+    ::close(file);
+    EXPECT_GE(store->space().value().used_bytes, sparse.used_bytes + mib / 2);
+}
+
 TEST(Fileio, GrowthFromOutsideIsFound) {
     const Folder folder;
     auto store = open(at(folder.file("disk"), mib)).value();

@@ -159,6 +159,8 @@ class RamDisk final : public target::Backstore {
         able.write_zeroes = target::Support::native;
         able.extent_status = target::Support::native;
         able.anchor = target::Support::native;
+        able.erases = true;
+        able.reports_space = true;
         able.maximum_atomic_bytes = atomic_bytes;
         able.unmapped_reads_zeros = true;
         able.borrows = true;
@@ -195,6 +197,16 @@ class RamDisk final : public target::Backstore {
         if (tuples_)
             OLIO_TRY(tuples_->resize(blocks * scsi::protection_bytes, options_.name));
         return memory_->resize(bytes, options_.name);
+    }
+    Result<target::StoreSpace> space() override {
+        const std::uint64_t taken = memory_->taken_bytes();
+        const std::uint64_t limit = memory_->limit_bytes();
+        const std::uint64_t most =
+            limit == 0 ? memory_->size_bytes() : std::min(limit, memory_->size_bytes());
+        const std::uint64_t left = most > taken ? most - taken : 0;
+        return target::StoreSpace{.used_bytes = taken,
+                                  .available_bytes = std::min(left, memory_available_bytes()),
+                                  .shared = limit == 0};
     }
     Result<void> set_volatile_cache(bool enabled) override {
         if (enabled)

@@ -184,6 +184,21 @@ TEST(Ramdisk, NamesGiveDisksDifferentIdentitiesThatLast) {
     EXPECT_EQ(open(options).value()->identification().serial, "S123");
 }
 
+TEST(Ramdisk, TellsItsSpaceAndEndsWritesBeyondTheLimit) {
+    Options options = sized(mib);
+    options.limit_bytes = 16 * 4096;
+    auto store = open(options).value();
+    ASSERT_TRUE(store->capabilities().reports_space);
+    EXPECT_EQ(store->space().value().used_bytes, 0U);
+    EXPECT_EQ(store->space().value().available_bytes, 16 * 4096U);
+    EXPECT_FALSE(store->space().value().shared);
+    options.preallocate = true;
+    EXPECT_FALSE(open(options));
+    options.preallocate = false;
+    options.limit_bytes = 1000;
+    EXPECT_FALSE(open(options));
+}
+
 TEST(RamMemory, TakesNoMoreThanItsLimit) {
     const auto memory = *RamMemory::create(64 * mib, false, "small", 8 * 4096);
     std::vector<std::uint8_t> page(4096, 1);

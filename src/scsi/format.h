@@ -1,0 +1,59 @@
+// The CDBs and parameter lists of FORMAT UNIT and SANITIZE (SBC-4).
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <vector>
+
+#include "base/bytes.h"
+#include "scsi/sense.h"
+
+namespace olio::scsi {
+
+struct Request;
+
+struct FormatFields {
+    bool immediate = false;
+    bool fast = false;                    // FFMT = 01b: blocks need not be written
+    std::vector<std::uint8_t> pattern{};  // of each block, repeated to its end; empty: zeros
+};
+
+// Whether the CDB takes a parameter list: FMTDATA. How long it is only its data tell.
+[[nodiscard]] bool format_has_list(Bytes cdb) noexcept;
+
+// `list` is all that the host sent; empty without FMTDATA. Defects are not managed here, so a list
+// of them must be empty; and protection information is not offered:
+// - INVALID FIELD IN CDB: FMTPINFO, a DEFECT LIST FORMAT that SBC-4 does not define, FFMT = 10b and
+//   11b, and LONGLIST or CMPLST without FMTDATA;
+// - PARAMETER LIST LENGTH ERROR: the list is shorter than its header, its pattern or its defects;
+// - INVALID FIELD IN PARAMETER LIST: everything else, with the place.
+[[nodiscard]] std::expected<FormatFields, SenseData> parse_format(const Request& request,
+                                                                  Bytes list);
+
+enum class SanitizeAction : std::uint8_t {
+    overwrite = 0x01,
+    block_erase = 0x02,
+    exit_failure_mode = 0x1F,
+};
+
+struct SanitizeFields {
+    SanitizeAction action = SanitizeAction::overwrite;
+    bool immediate = false;
+    bool unrestricted_exit = false;  // AUSE
+    std::uint8_t passes = 1;         // OVERWRITE COUNT, 1 to 31
+    bool invert = false;             // INVERT: every second pass writes the complement
+    std::vector<std::uint8_t>
+        pattern{};  // of each block, repeated to its end; 1 to a block's bytes
+};
+
+// INVALID FIELD IN CDB: a PARAMETER LIST LENGTH that the action does not take. INVALID FIELD IN
+// PARAMETER LIST: TEST, a count of zero, a pattern of no or of more than a block's bytes.
+// PARAMETER LIST LENGTH ERROR: another length than the pattern's tells.
+[[nodiscard]] std::expected<SanitizeFields, SenseData> parse_sanitize(const Request& request,
+                                                                      Bytes list);
+
+// The pattern, from the start of the block to its end again and again.
+[[nodiscard]] std::vector<std::uint8_t> block_of_pattern(Bytes pattern, std::size_t block_bytes,
+                                                         bool inverted);
+
+}  // namespace olio::scsi

@@ -1,0 +1,222 @@
+// The long operations of a logical unit, one at a time, at its home shard.
+#include <algorithm>
+#include <limits>
+
+#include "scsi/provisioning.h"
+#include "target/background.h"
+#include "target/logical_unit.h"
+
+namespace olio::target {
+
+using scsi::BackgroundKind;
+using scsi::LogicalUnitState;
+using scsi::SelfTestOutcome;
+
+namespace {
+
+constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
+
+unsigned here() noexcept {
+    const reactor::Shard* shard = reactor::Shard::current();
+    return shard == nullptr ? 0 : shard->index();
+}
+
+}  // namespace
+
+struct LogicalUnitImpl::Background {
+    BackgroundPlan plan;
+    unsigned origin = 0;
+    BackgroundEnded ended;
+    std::unique_ptr<BackgroundTask> task;  // from when it has the medium
+    FenceId fence = 0;
+    bool stopping = false;
+    SelfTestOutcome stop_reason = SelfTestOutcome::aborted_otherwise;
+    std::vector<std::move_only_function<void()>> afterwards;
+
+    void stop() noexcept {
+        stopping = true;
+        if (task != nullptr)
+            task->stop();
+    }
+};
+
+void LogicalUnitImpl::BackgroundDeleter::operator()(Background* background) const noexcept {
+    delete background;
+}
+
+void LogicalUnitImpl::run_background(BackgroundPlan plan, BackgroundBegun begun,
+                                     BackgroundEnded ended) {
+    const unsigned origin = here();
+    on_home([this, origin, plan = std::move(plan), begun = std::move(begun),
+             ended = std::move(ended)]() mutable {
+        begin_background(std::move(plan), origin, std::move(begun), std::move(ended));
+    });
+}
+
+void LogicalUnitImpl::begin_background(BackgroundPlan plan, unsigned origin, BackgroundBegun begun,
+                                       BackgroundEnded ended) {
+    if (background_ != nullptr) {
+        // A test in the background gives way to what needs the medium.
+        if (background_->plan.kind == BackgroundKind::background_self_test &&
+            scsi::takes_the_medium(plan.kind)) {
+            background_->stop();
+            background_->afterwards.push_back([this, origin, plan = std::move(plan),
+                                               begun = std::move(begun),
+                                               ended = std::move(ended)]() mutable {
+                begin_background(std::move(plan), origin, std::move(begun), std::move(ended));
+            });
+            return;
+        }
+        const auto busy = scsi::background_sense(home_state_->background);
+        on_shard(origin, [begun = std::move(begun),
+                          refusal = Refusal{scsi::Status::check_condition,
+                                            busy.value_or(scsi::SenseData{})}]() mutable {
+            begun(std::unexpected(std::move(refusal)));
+        });
+        return;
+    }
+    background_.reset(new Background{.plan = std::move(plan),
+                                     .origin = origin,
+                                     .ended = std::move(ended),
+                                     .task = nullptr,
+                                     .afterwards = {}});
+    change_state(
+        [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            BackgroundPlan& started = background_->plan;
+            state.background.kind = started.kind;
+            state.background.progress = 0;
+            if (started.begin)
+                started.begin(state);
+            return StateEffects{};
+        },
+        [this, origin, begun = std::move(begun)](const std::expected<void, Refusal>&) mutable {
+            on_shard(origin, [begun = std::move(begun)]() mutable { begun({}); });
+            if (!scsi::takes_the_medium(background_->plan.kind)) {
+                start_background_task();
+                return;
+            }
+            raise_fence({{0, end_of_medium}, FenceKind::shrink}, [this](FenceId fence) {
+                background_->fence = fence;
+                start_background_task();
+            });
+        });
+}
+
+void LogicalUnitImpl::start_background_task() {
+    if (background_->stopping) {
+        end_background({.status = StoreStatus::canceled, .stopped = true});
+        return;
+    }
+    background_->task = std::make_unique<BackgroundTask>(
+        view(options_.home_shard), std::move(background_->plan.stretches),
+        [this](std::uint16_t progress) {
+            change_state(
+                [progress](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+                    state.background.progress = progress;
+                    return StateEffects{};
+                },
+                [](const std::expected<void, Refusal>&) {});
+        },
+        [this](const BackgroundResult& result) { end_background(result); });
+    background_->task->start();
+}
+
+void LogicalUnitImpl::end_background(BackgroundResult result) {
+    change_state(
+        [this, result](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            state.background.kind = BackgroundKind::none;
+            state.background.progress = 0;
+            if (background_->plan.conclude)
+                background_->plan.conclude(state, result);
+            return StateEffects{};
+        },
+        [this, result](const std::expected<void, Refusal>&) {
+            const auto over = std::move(background_);
+            if (over->fence != 0)
+                lower_fence(over->fence);
+            on_shard(over->origin,
+                     [ended = std::move(over->ended), result]() mutable { ended(result); });
+            for (auto& next : over->afterwards)
+                next();
+        });
+}
+
+void LogicalUnitImpl::stop_self_test(SelfTestOutcome reason,
+                                     std::move_only_function<void(bool)> stopped) {
+    const unsigned origin = here();
+    on_home([this, reason, origin, stopped = std::move(stopped)]() mutable {
+        auto answer = [this, origin, stopped = std::move(stopped)](bool did) mutable {
+            on_shard(origin, [stopped = std::move(stopped), did]() mutable { stopped(did); });
+        };
+        const BackgroundKind kind =
+            background_ == nullptr ? BackgroundKind::none : background_->plan.kind;
+        const bool is_meant = reason == SelfTestOutcome::aborted_by_host
+                                  ? kind == BackgroundKind::background_self_test
+                                  : scsi::is_self_test(kind);
+        if (!is_meant) {
+            answer(false);
+            return;
+        }
+        background_->stop_reason = reason;
+        background_->stop();
+        background_->afterwards.push_back([answer = std::move(answer)]() mutable { answer(true); });
+    });
+}
+
+SelfTestOutcome LogicalUnitImpl::self_test_stop_reason() const noexcept {
+    return background_ == nullptr ? SelfTestOutcome::aborted_otherwise : background_->stop_reason;
+}
+
+bool LogicalUnitImpl::medium_is_taken() const noexcept {
+    return background_ != nullptr && scsi::takes_the_medium(background_->plan.kind);
+}
+
+void LogicalUnitImpl::after_background(std::move_only_function<void()> next) {
+    if (background_ == nullptr) {
+        next();
+        return;
+    }
+    background_->stop();
+    background_->afterwards.push_back(std::move(next));
+}
+
+void LogicalUnitImpl::refresh_resources(std::move_only_function<void()> done) {
+    const unsigned origin = here();
+    on_home([this, origin, done = std::move(done)]() mutable {
+        auto answer = [this, origin, done = std::move(done)]() mutable {
+            on_shard(origin, std::move(done));
+        };
+        if (space_watch_ == nullptr)
+            answer();
+        else
+            space_watch_->refresh(std::move(answer));
+    });
+}
+
+void LogicalUnitImpl::note_space(const StoreSpace& space) {
+    change_state(
+        [space](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            const std::uint32_t block_bytes = state.geometry.block_bytes;
+            const scsi::Provisioning& thin = state.provisioning;
+            const std::uint64_t before[] = {thin.available_blocks, thin.used_blocks,
+                                            thin.available_reached, thin.used_reached};
+            StateEffects effects;
+            if (scsi::note_resources(state, space.available_bytes / block_bytes,
+                                     space.used_bytes / block_bytes))
+                effects.attention = scsi::UnitAttention::thin_provisioning_soft_threshold_reached;
+            state.provisioning.shared_resources = space.shared;
+            const std::uint64_t after[] = {thin.available_blocks, thin.used_blocks,
+                                           thin.available_reached, thin.used_reached};
+            effects.changed = !std::ranges::equal(before, after);
+            return effects;
+        },
+        [](const std::expected<void, Refusal>&) {});
+}
+
+std::uint16_t LogicalUnitView::power_on_hours() const noexcept {
+    constexpr std::uint64_t hour = 3600 * std::uint64_t{reactor::nanoseconds_per_second};
+    const auto hours = static_cast<std::uint64_t>(shard_.now() - opened_at_) / hour;
+    return static_cast<std::uint16_t>(std::min<std::uint64_t>(hours, 0xFFFF));
+}
+
+}  // namespace olio::target

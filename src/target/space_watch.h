@@ -1,0 +1,41 @@
+// How much room a store has left for its thinly provisioned unit. Asking may block, so it is done
+// on a helper thread; on the home shard otherwise.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "reactor/shard.h"
+#include "target/backstore.h"
+
+namespace olio::target {
+
+class SpaceWatch final : private reactor::Operation, private reactor::Timer {
+  public:
+    // `found` each time the store has answered.
+    SpaceWatch(Backstore& store, reactor::Shard& shard,
+               std::move_only_function<void(const StoreSpace&)> found)
+        : store_(store), shard_(shard), found_(std::move(found)) {}
+
+    // Asks now; `done` after `found`, or when the store could not say.
+    void refresh(std::move_only_function<void()> done);
+    // Asks every second from now on, or no more.
+    void keep_looking(bool enabled);
+    // `closed` when nothing is under way any more.
+    void close(std::move_only_function<void()> closed);
+
+  private:
+    void on_complete(std::int64_t result) noexcept override;
+    void fired() noexcept override;
+
+    Backstore& store_;
+    reactor::Shard& shard_;
+    std::move_only_function<void(const StoreSpace&)> found_;
+    std::vector<std::move_only_function<void()>> waiting_;
+    StoreSpace space_;  // the helper thread's while it asks
+    bool asking_ = false;
+    bool looking_ = false;
+    bool closing_ = false;
+};
+
+}  // namespace olio::target
