@@ -34,7 +34,13 @@ inline constexpr std::uint32_t copy_chunk_bytes = 1 << 20;  // moved at a time
 inline constexpr std::uint32_t copy_held_bytes = 64 << 10;  // for RECEIVE COPY DATA
 inline constexpr std::size_t copies_per_nexus = 16;         // at the same time
 inline constexpr std::size_t copy_results_per_nexus = 64;   // kept for who asks
-inline constexpr std::uint32_t copy_result_seconds = 300;   // ... and for how long
+inline constexpr std::size_t rod_tokens = 1024;             // of all logical units
+inline constexpr std::size_t rod_token_ranges = 64;         // of one token, and of one write by it
+inline constexpr std::uint64_t rod_token_data_bytes = 1 << 30;  // that one token represents
+inline constexpr std::uint64_t rod_token_optimal_bytes = 64 << 20;
+inline constexpr std::uint32_t rod_token_timeout_seconds = 300;  // since it was last used, at most
+inline constexpr std::uint32_t rod_token_default_timeout_seconds = 60;
+inline constexpr std::uint32_t copy_result_seconds = 300;  // ... and for how long
 
 // reactor/
 inline constexpr std::size_t buffer_bytes_per_shard = 512 << 20;

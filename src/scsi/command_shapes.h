@@ -196,6 +196,15 @@ constexpr CommandRow copy_row(Operation operation, std::int16_t service_action) 
             .operation = operation};
 }
 
+constexpr CommandRow token_row(Operation operation, std::int16_t service_action,
+                               MediumAccess medium, ReservationClass reservation) {
+    CommandRow row = copy_row(operation, service_action);
+    row.group_number_byte = 14;
+    row.medium = medium;
+    row.reservation = reservation;
+    return row;
+}
+
 // Without a function the answer comes from the copy manager.
 constexpr CommandRow copy_results_row(std::int16_t service_action,
                                       DataInFunction function = nullptr) {

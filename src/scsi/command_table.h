@@ -156,6 +156,8 @@ enum class Operation : std::uint8_t {
     send_diagnostic,
     write_buffer,
     write_scattered,
+    populate_token,
+    write_using_token,
     count,
 };
 

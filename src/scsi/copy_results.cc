@@ -7,6 +7,7 @@
 #include "scsi/command_table.h"
 #include "scsi/extended_copy.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/rod_token.h"
 
 namespace olio::scsi {
 
@@ -119,10 +120,13 @@ void put_held_data(Builder& into) {
 }  // namespace
 
 void put_third_party_copy(const Request& request, Builder& into) {
+    put_token_limits(*request.state, into);
     put_supported_commands(*request.state, into);
     put_parameter_data(into);
     put_supported_descriptors(into);
     put_supported_cscd_ids(into);
+    put_token_features(into);
+    put_token_types(into);
     put_general_copy_operations(into);
     put_held_data(into);
 }

@@ -109,6 +109,7 @@ struct CopyMove {
     std::uint32_t pad_bytes = 0;
     bool hold = false;
     bool test_unit_ready = false;  // of the source; nothing is moved
+    bool zeros = false;            // zeros are written; there is no source
 };
 
 // `devices`: one for each descriptor of the list, and behind them the logical unit that has

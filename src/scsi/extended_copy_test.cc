@@ -354,12 +354,13 @@ TEST(ThirdPartyCopyPage, ListsTheCommandsThatTheTableHas) {
         at += 4 + bytes;
         ASSERT_LE(at, page->size());
     }
-    for (const unsigned type : {0x0001u, 0x0004u, 0x0008u, 0x000Cu, 0x8001u, 0xC001u})
+    for (const unsigned type :
+         {0x0000u, 0x0001u, 0x0004u, 0x0008u, 0x000Cu, 0x0106u, 0x0108u, 0x8001u, 0xC001u})
         EXPECT_EQ(std::ranges::count(types, type), 1) << type;
     EXPECT_TRUE(std::ranges::is_sorted(types));
     std::size_t named = 0;
-    const std::uint8_t* at = page->data() + 4 + 4 + 1;
-    const std::uint8_t* const end = at + page->at(8);
+    const std::uint8_t* at = page->data() + 4 + 36 + 4 + 1;
+    const std::uint8_t* const end = at + page->at(4 + 36 + 4);
     while (at < end) {
         EXPECT_TRUE(at[0] == 0x83 || at[0] == 0x84);
         named += at[1];

@@ -90,4 +90,35 @@ std::vector<std::uint8_t> lid4_list(const Descriptors& cscds, const Descriptors&
     return list;
 }
 
+namespace {
+
+void put_ranges(std::vector<std::uint8_t>& list, std::size_t length_at,
+                const std::vector<BlockRange>& ranges) {
+    const std::size_t first = list.size();
+    list.resize(first + 16 * ranges.size());
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+        store_be(list.data() + first + 16 * i, ranges[i].lba);
+        store_be(list.data() + first + 16 * i + 8, static_cast<std::uint32_t>(ranges[i].blocks));
+    }
+    store_be(list.data() + length_at, static_cast<std::uint16_t>(16 * ranges.size()));
+    store_be(list.data(), static_cast<std::uint16_t>(list.size() - 2));
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> populate_list(const std::vector<BlockRange>& ranges) {
+    std::vector<std::uint8_t> list(16);
+    put_ranges(list, 14, ranges);
+    return list;
+}
+
+std::vector<std::uint8_t> write_token_list(const std::vector<BlockRange>& ranges, Bytes token,
+                                           std::uint64_t offset) {
+    std::vector<std::uint8_t> list(536);
+    store_be(list.data() + 8, offset);
+    std::copy(token.begin(), token.end(), list.begin() + 16);
+    put_ranges(list, 534, ranges);
+    return list;
+}
+
 }  // namespace olio::scsi::testing

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "scsi/extended_copy.h"
+#include "scsi/rod_token.h"
 
 namespace olio::scsi::testing {
 
@@ -31,5 +32,10 @@ using Descriptors = std::vector<std::vector<std::uint8_t>>;
 [[nodiscard]] std::vector<std::uint8_t> lid4_list(const Descriptors& cscds,
                                                   const Descriptors& segments,
                                                   std::uint32_t list_id, bool immediate = false);
+
+// Parameter lists of POPULATE TOKEN and WRITE USING TOKEN.
+[[nodiscard]] std::vector<std::uint8_t> populate_list(const std::vector<BlockRange>& ranges);
+[[nodiscard]] std::vector<std::uint8_t> write_token_list(const std::vector<BlockRange>& ranges,
+                                                         Bytes token, std::uint64_t offset = 0);
 
 }  // namespace olio::scsi::testing

@@ -105,6 +105,12 @@ inline constexpr Condition command_timeout_during_processing{SenseKey::aborted_c
 inline constexpr Condition command_cleared_by_device_server{SenseKey::aborted_command,
                                                             {0x2F, 0x02}};
 
+inline constexpr Condition unsupported_token_type{SenseKey::illegal_request, {0x23, 0x01}};
+inline constexpr Condition token_unknown{SenseKey::illegal_request, {0x23, 0x04}};
+inline constexpr Condition token_corrupt{SenseKey::illegal_request, {0x23, 0x05}};
+inline constexpr Condition token_revoked{SenseKey::illegal_request, {0x23, 0x06}};
+inline constexpr Condition invalid_token_length{SenseKey::illegal_request, {0x23, 0x0A}};
+
 // COPY ABORTED with one of these (SPC-5 5.18, errors while segments are processed).
 inline constexpr AdditionalSense io_process_terminated{0x00, 0x06};
 inline constexpr AdditionalSense third_party_device_failure{0x0D, 0x01};

@@ -20,6 +20,7 @@ constexpr std::uint8_t test_unit_ready_opcode = 0x00;
 constexpr std::uint8_t read_16_opcode = 0x88;
 constexpr std::uint8_t compare_and_write_opcode = 0x89;
 constexpr std::uint8_t write_16_opcode = 0x8A;
+constexpr std::uint8_t write_same_16_opcode = 0x93;
 constexpr unsigned most_retries = 16;  // of a part of a block that somebody else writes too
 
 }  // namespace
@@ -116,6 +117,11 @@ std::shared_ptr<LogicalUnitImpl> CopyManager::find_unit(
     return nullptr;
 }
 
+bool CopyManager::reaches(const LogicalUnitImpl& unit) const noexcept {
+    return std::ranges::any_of(nexus_.itls(),
+                               [&](const auto& itl) { return &itl->view().unit() == &unit; });
+}
+
 // The operation may be at work further up the stack.
 void CopyManager::ended(CopyOperation& operation) {
     const auto at = std::ranges::find_if(
@@ -207,6 +213,9 @@ void CopyOperation::step() {
             begin_move();
             return go_on();
         case Work::read:
+            // A write that this read has seen has made the token invalid before.
+            if (job_.token != nullptr && job_.token->revoked())
+                return fail(scsi::make_sense(sense::token_revoked));
             if (job_.moves[move_].hold)
                 hold(source_data_);
             return chunk_.edge ? read_edge() : write_whole();
@@ -214,6 +223,7 @@ void CopyOperation::step() {
             return write_edge();
         case Work::write:
         case Work::compare_and_write:
+        case Work::zeros:
             return chunk_done();
     }
 }
@@ -240,6 +250,12 @@ void CopyOperation::begin_move() {
         if (state.maximum_transfer_blocks > 1)  // an unaligned source reads a block more
             bytes = std::min(bytes, std::uint64_t{state.maximum_transfer_blocks - 1} *
                                         state.geometry.block_bytes);
+    }
+    if (move.zeros) {  // they move no data
+        const scsi::LogicalUnitState& state = job_.units[move.destination]->view(shard).state();
+        const std::uint64_t blocks = state.provisioning.maximum_write_same_blocks;
+        bytes = std::min<std::uint64_t>(limits::rod_token_optimal_bytes,
+                                        blocks == 0 ? ~0ull : blocks * state.geometry.block_bytes);
     }
     chunk_bytes_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(bytes, 4096));
     // As if all were read before anything is written.
@@ -292,7 +308,7 @@ void CopyOperation::next() {
         }
         if (done_bytes_ < move.bytes) {
             chunk_ = chunk();
-            return read_source();
+            return move.zeros ? write_zeros() : read_source();
         }
         ++move_;
         begin_move();
@@ -348,6 +364,15 @@ void CopyOperation::write_whole() {
     const std::uint32_t bytes = chunk_.bytes + chunk_.pad_bytes;
     put_transfer_cdb(write_16_opcode, chunk_.destination_byte / block, bytes / block);
     send(device, true, Work::write, 0, bytes);
+}
+
+// WRITE SAME without data-out.
+void CopyOperation::write_zeros() {
+    const std::uint16_t device = job_.moves[move_].destination;
+    const std::uint32_t block = block_bytes(device);
+    put_transfer_cdb(write_same_16_opcode, chunk_.destination_byte / block, chunk_.bytes / block);
+    inner_->storage[1] = 0x01;  // NDOB
+    send(device, true, Work::zeros, 0, 0);
 }
 
 // A part of a block: read, and written back only if nobody has written it meanwhile.
@@ -459,10 +484,12 @@ void CopyOperation::inner_failed() {
         retries_++ < most_retries)
         return read_edge();
     const scsi::CopyMove& move = job_.moves[move_];
+    const bool source = work_ == Work::read || work_ == Work::test;
+    if (job_.own_destination && !source && status_ == Status::check_condition)
+        return fail(sense_);
     SenseData data = scsi::copy_aborted(sense::third_party_device_failure, move.segment);
     data.information = move.bytes + move.pad_bytes - done_bytes_;  // not written
-    data.third_party = scsi::ThirdParty{work_ != Work::read && work_ != Work::test, status_,
-                                        sense_.key, sense_.additional};
+    data.third_party = scsi::ThirdParty{!source, status_, sense_.key, sense_.additional};
     fail(data);
 }
 
@@ -470,6 +497,8 @@ void CopyOperation::inner_failed() {
 
 void CopyOperation::succeed() {
     Command& outer = *outer_;
+    if (job_.delete_token && job_.token != nullptr)
+        manager_.nexus().tokens().remove(*job_.token);
     end(CopyStatus::completed);
     DeviceServer::succeed(outer);
 }

@@ -14,6 +14,7 @@
 #include "reactor/shard.h"
 #include "scsi/extended_copy.h"
 #include "target/device_server.h"
+#include "target/rod_tokens.h"
 #include "target/target_port.h"
 
 namespace olio::target {
@@ -35,6 +36,11 @@ struct CopyJob {
     std::vector<scsi::CopyMove> moves;
     bool immediate = false;  // the command ends before the copy does
     std::shared_ptr<CopyRecord> record;
+    // WRITE USING TOKEN: the copy goes on only as long as the token is good, and errors of the
+    // destination, which is the unit that has received the command, are its own.
+    std::shared_ptr<const RodToken> token;
+    bool own_destination = false;
+    bool delete_token = false;
 };
 
 // One copy under way. It belongs to the copy manager and ends by itself.
@@ -58,7 +64,7 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     struct Link;
 
     // What the command under way is for.
-    enum class Work : std::uint8_t { none, test, read, read_edge, write, compare_and_write };
+    enum class Work : std::uint8_t { none, test, read, read_edge, write, compare_and_write, zeros };
 
     // The bytes that are moved next, at most limits::copy_chunk_bytes.
     struct Chunk {
@@ -87,6 +93,7 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     void read_edge();
     void write_whole();
     void write_edge();
+    void write_zeros();
     void send(std::uint16_t device, bool writes, Work work, std::uint32_t in_bytes,
               std::uint32_t out_bytes);
     [[nodiscard]] ITLNexus* reach(std::uint16_t device, bool writes) const noexcept;
@@ -150,6 +157,9 @@ class CopyManager {
 
     // Copies in the background, when the nexus is lost.
     void mark_background(DeviceServer::Marked& marked, const Ticket& ticket);
+
+    // Whether the nexus reaches the logical unit.
+    [[nodiscard]] bool reaches(const LogicalUnitImpl& unit) const noexcept;
 
     // The logical units that `command`'s initiator may reach through its port: the one with exactly
     // this designator. Null: there is none.

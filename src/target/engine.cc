@@ -14,6 +14,7 @@
 #include "scsi/aptpl.h"
 #include "target/it_nexus_impl.h"
 #include "target/logical_unit.h"
+#include "target/rod_tokens.h"
 #include "target/unit_settings.h"
 
 namespace olio::target {
@@ -97,6 +98,7 @@ class EngineImpl final : public Engine {
     reactor::Reactor& reactor_;
     MetadataStore* metadata_;
     std::set<std::string> arriving_;  // serial numbers whose metadata is being read
+    std::shared_ptr<RodTokens> tokens_ = std::make_shared<RodTokens>(reactor_);
     std::atomic<scsi::NexusId> last_nexus_{0};
     std::vector<std::shared_ptr<LogicalUnitImpl>> units_;  // shard 0's
 };
@@ -245,7 +247,7 @@ Result<std::unique_ptr<ITNexus>> EngineImpl::establish_nexus(const TargetPort& p
         return fail(EPERM,
                     fmt::format("{}: a nexus is established on a shard only", initiator.name));
     return std::make_unique<ITNexusImpl>(reactor_, *shard, ++last_nexus_, port,
-                                         std::move(initiator), std::move(map), services);
+                                         std::move(initiator), std::move(map), services, tokens_);
 }
 
 }  // namespace

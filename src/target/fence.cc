@@ -6,12 +6,40 @@ namespace olio::target {
 
 using scsi::MediumAccess;
 
+namespace {
+
+void note_write(Watch& watch, const BlockRange& range) noexcept {
+    for (const BlockRange& one : watch.ranges)
+        if (one.overlaps(range))
+            watch.changed = true;
+}
+
+}  // namespace
+
 bool FenceTable::keeps_out(const Command& command) const noexcept {
     if (command.access_ == MediumAccess::none)
         return false;
     const BlockRange range{command.first_block_, command.end_block_};
-    return std::ranges::any_of(
-        fences_, [&](const Fence& fence) { return fence.request.range.overlaps(range); });
+    bool waits = false;
+    for (const Fence& fence : fences_) {
+        if (!fence.request.range.overlaps(range))
+            continue;
+        if (fence.request.kind != FenceKind::watch)
+            waits = true;
+        else if (command.access_ == MediumAccess::writes)
+            note_write(*fence.request.watch, range);
+    }
+    return waits;
+}
+
+// Who raises another fence means to write inside, or something that was aborted still may.
+void FenceTable::note_writers(const FenceRequest& request) const noexcept {
+    for (const Fence& fence : fences_) {
+        if (request.kind == FenceKind::watch && fence.request.kind != FenceKind::watch)
+            note_write(*request.watch, fence.request.range);
+        else if (request.kind != FenceKind::watch && fence.request.kind == FenceKind::watch)
+            note_write(*fence.request.watch, request.range);
+    }
 }
 
 bool FenceTable::occupied(const FenceRequest& request) const noexcept {
@@ -34,6 +62,7 @@ bool FenceTable::occupied(const FenceRequest& request) const noexcept {
 
 void FenceTable::raise(FenceId id, const FenceRequest& request,
                        std::move_only_function<void()> standing) {
+    note_writers(request);
     const bool wait = occupied(request);
     fences_.push_back({id, request, nullptr});
     if (wait)
@@ -70,7 +99,7 @@ bool FenceQueue::free(const BlockRange& range, std::size_t before) const noexcep
 }
 
 void FenceQueue::request(Ticket ticket) {
-    if (ticket.request.kind == FenceKind::orphan) {
+    if (ticket.request.kind == FenceKind::orphan || ticket.request.kind == FenceKind::watch) {
         ticket.granted(++last_);
         return;
     }

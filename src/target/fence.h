@@ -3,8 +3,10 @@
 // is none, and that is nearly always, a command pays one comparison.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "target/command.h"
@@ -31,11 +33,21 @@ enum class FenceKind : std::uint8_t {
     shrink,     // as exclusive, and the reads inside have ended too
     unseen,     // as shrink, and those that lend the store's memory have been sent: nobody sees
                 // what changes behind the fence half done
+    // Keeps nobody out, and remembers that somebody came to write; stands when the writes inside
+    // have ended.
+    watch,
+};
+
+// What a fence of kind `watch` looks after. Its ranges lie in that of the fence.
+struct Watch {
+    std::vector<BlockRange> ranges;
+    std::atomic<bool> changed{false};  // what is there may not be what it was
 };
 
 struct FenceRequest {
     BlockRange range;
     FenceKind kind = FenceKind::exclusive;
+    std::shared_ptr<Watch> watch{};
 };
 
 // The fences that stand or rise on one shard for one logical unit.
@@ -61,6 +73,7 @@ class FenceTable {
         FenceRequest request;
         std::move_only_function<void()> standing;  // empty once called
     };
+    void note_writers(const FenceRequest& request) const noexcept;
     [[nodiscard]] bool occupied(const FenceRequest& request) const noexcept;
 
     Commands& commands_;

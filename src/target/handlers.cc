@@ -102,6 +102,10 @@ struct HandlerTable {
          Maintenance::execute_write_buffer, nullptr},
         {Operation::write_scattered, Scattered::prepare, Scattered::parse, Scattered::execute,
          Scattered::resume},
+        {Operation::populate_token, D::prepare_parameters, nullptr, C::execute_populate_token,
+         nullptr},
+        {Operation::write_using_token, D::prepare_parameters, nullptr, C::execute_write_using_token,
+         nullptr},
     }};
 
     static constexpr bool complete() {

@@ -15,6 +15,7 @@ constexpr std::int16_t copy_lid4 = 0x01;
 constexpr std::int16_t status_lid1 = 0x00;
 constexpr std::int16_t data_lid1 = 0x01;
 constexpr std::int16_t failure_details_lid1 = 0x04;
+constexpr std::int16_t token_information = 0x07;
 
 }  // namespace
 
@@ -85,7 +86,7 @@ Step DeviceServer::CopyHandlers::execute_receive_copy_results(Command& c) {
         else if (action == failure_details_lid1)
             scsi::put_copy_failure_details(result, into);
         else
-            scsi::put_copy_status_lid4(result, false, into);
+            scsi::put_copy_status_lid4(result, action == token_information, into);
     });
 }
 
@@ -100,6 +101,91 @@ Step DeviceServer::CopyHandlers::execute_copy_operation_abort(Command& c) {
     if (operation == nullptr)  // it has ended by itself
         return succeed(c);
     operation->cancel(c);
+    return Step::waiting;
+}
+
+// --- Tokens ---
+
+// With IMMED the answer may come before the token is there; it comes with it, which takes no longer
+// than the writes that are under way.
+Step DeviceServer::CopyHandlers::execute_populate_token(Command& c) {
+    if (c.transfer_bytes_ == 0)
+        return succeed(c);
+    auto list = scsi::parse_populate_token(c.data_out, c.unit_->state());
+    if (!list)
+        return refuse(c, list.error());
+    auto& nexus = static_cast<ITNexusImpl&>(c.nexus());
+    auto record = nexus.copy_manager().enter(c, load_be<std::uint32_t>(c.cdb.data() + 6));
+    if (!record)
+        return refuse(c, record.error());
+    scsi::CopyResult& result = (*record)->result;
+    result.block_bytes = c.unit_->block_bytes();
+    const std::uint64_t bytes = list->blocks * result.block_bytes;
+    nexus.tokens().make(c.unit_->unit(), std::move(*list),
+                        [&c, &nexus, bytes, record = std::move(*record)](auto made) {
+                            scsi::CopyResult& ended = record->result;
+                            record->ended_at = nexus.shard().now();
+                            if (c.abort_ != nullptr) {
+                                if (made)
+                                    nexus.tokens().remove(**made);
+                                ended.status = scsi::CopyStatus::terminated;
+                                ended.completion = scsi::Status::task_aborted;
+                                end_aborted(c);
+                            } else if (!made) {
+                                ended.status = scsi::CopyStatus::failed;
+                                ended.completion = scsi::Status::check_condition;
+                                ended.sense_bytes = static_cast<std::uint8_t>(
+                                    made.error().encode(scsi::SenseFormat::fixed, ended.sense));
+                                refuse(c, made.error());
+                            } else {
+                                ended.status = scsi::CopyStatus::completed;
+                                ended.transferred_bytes = bytes;
+                                ended.token.assign((*made)->bytes.begin(), (*made)->bytes.end());
+                                succeed(c);
+                            }
+                        });
+    return Step::waiting;
+}
+
+// A token is good for who reaches its logical unit: the source is read by commands of this nexus.
+Step DeviceServer::CopyHandlers::execute_write_using_token(Command& c) {
+    if (c.transfer_bytes_ == 0)
+        return succeed(c);
+    const auto list = scsi::parse_write_using_token(c.data_out, c.unit_->state());
+    if (!list)
+        return refuse(c, list.error());
+    const auto fields = scsi::read_rod_token(list->token);
+    if (!fields)
+        return refuse(c, fields.error());
+    auto& nexus = static_cast<ITNexusImpl&>(c.nexus());
+    const std::uint32_t block_bytes = c.unit_->block_bytes();
+    CopyJob job;
+    job.immediate = list->immediate;
+    job.own_destination = true;
+    job.units.assign(2, c.unit_->unit().shared_from_this());
+    if (fields->type == scsi::RodType::block_zero) {
+        job.moves = scsi::plan_zeros(*list, block_bytes);
+    } else {
+        auto token = nexus.tokens().find(list->token, fields->identifier);
+        if (!token)
+            return refuse(c, token.error());
+        const auto source = (*token)->unit.lock();
+        if (source == nullptr || !nexus.copy_manager().reaches(*source))
+            return refuse(c, scsi::make_sense(scsi::sense::token_unknown));
+        job.units[0] = source;
+        job.token = *token;
+        job.delete_token = list->delete_token;
+        job.moves = scsi::plan_write_using_token(*list, block_bytes, (*token)->ranges,
+                                                 (*token)->block_bytes);
+        if (job.moves.empty() && list->blocks != 0)  // OFFSET INTO ROD is behind its end
+            return refuse(c, scsi::invalid_field_in_parameter_list(8));
+    }
+    auto record = nexus.copy_manager().enter(c, load_be<std::uint32_t>(c.cdb.data() + 6));
+    if (!record)
+        return refuse(c, record.error());
+    job.record = std::move(*record);
+    job.record->result.block_bytes = block_bytes;
+    nexus.copy_manager().begin(c, std::move(job));
     return Step::waiting;
 }
 

@@ -48,7 +48,8 @@ void ITLNexus::look_up_role(const scsi::Reservations& reservations) noexcept {
 
 ITNexusImpl::ITNexusImpl(reactor::Reactor& reactor, reactor::Shard& shard, scsi::NexusId id,
                          const TargetPort& port, InitiatorPort initiator,
-                         std::shared_ptr<const LunMap> map, TransportServices& services)
+                         std::shared_ptr<const LunMap> map, TransportServices& services,
+                         std::shared_ptr<RodTokens> tokens)
     : reactor_(reactor),
       shard_(shard),
       id_(id),
@@ -56,7 +57,8 @@ ITNexusImpl::ITNexusImpl(reactor::Reactor& reactor, reactor::Shard& shard, scsi:
       initiator_(std::move(initiator)),
       name_(name_of(initiator_, port_.description)),
       services_(services),
-      map_(std::move(map)) {
+      map_(std::move(map)),
+      tokens_(std::move(tokens)) {
     itls_.reserve(map_->entries().size());
     for (const LunMapEntry& entry : map_->entries())
         itls_.push_back(make_itl(*this, entry));

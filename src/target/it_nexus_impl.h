@@ -16,6 +16,7 @@ namespace olio::target {
 
 class CopyManager;
 class ITNexusImpl;
+class RodTokens;
 
 // An I_T_L nexus. Its LUN may have left the map; then it stays until its last command has ended.
 class ITLNexus {
@@ -60,7 +61,7 @@ class ITNexusImpl final : public ITNexus {
   public:
     ITNexusImpl(reactor::Reactor& reactor, reactor::Shard& shard, scsi::NexusId id,
                 const TargetPort& port, InitiatorPort initiator, std::shared_ptr<const LunMap> map,
-                TransportServices& services);
+                TransportServices& services, std::shared_ptr<RodTokens> tokens);
     ~ITNexusImpl() override;
 
     [[nodiscard]] scsi::NexusId id() const noexcept override { return id_; }
@@ -100,6 +101,7 @@ class ITNexusImpl final : public ITNexus {
     // finished() of a command of the copy manager.
     void finished_within(Command& command) noexcept;
     [[nodiscard]] CopyManager& copy_manager();
+    [[nodiscard]] RodTokens& tokens() const noexcept { return *tokens_; }
     // Something besides a command refers to the nexus: it must not be destroyed.
     void enter() noexcept { ++pending_; }
     void leave() noexcept;
@@ -129,6 +131,7 @@ class ITNexusImpl final : public ITNexus {
     Commands commands_;
     std::size_t count_ = 0;
     std::uint64_t pending_ = 0;
+    std::shared_ptr<RodTokens> tokens_;
     std::unique_ptr<CopyManager> copy_manager_;  // made when it is first needed
     bool closing_ = false;
     bool sweeping_ = false;
