@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "backstore/ramdisk/ram_memory.h"
 #include "base/assert.h"
@@ -118,8 +119,12 @@ class TupleChannel final : public target::StoreChannel {
 
   private:
     static void invert(Bytes from, MutableBytes to) noexcept {
-        for (std::size_t i = 0; i < from.size(); ++i)
-            to[i] = static_cast<std::uint8_t>(~from[i]);
+        for (std::size_t i = 0; i < from.size(); i += scsi::protection_bytes) {
+            std::uint64_t tuple = 0;
+            std::memcpy(&tuple, from.data() + i, sizeof tuple);
+            tuple = ~tuple;
+            std::memcpy(to.data() + i, &tuple, sizeof tuple);
+        }
     }
     void write(std::uint64_t offset, Bytes tuples) noexcept {
         std::array<std::uint8_t, 1024> piece;
