@@ -184,6 +184,10 @@ TEST(AccessStates, ReferralsRepeatAfterTheMultiplier) {
                       first ? AccessState::standby : AccessState::active_optimized);
         }
     EXPECT_EQ(state_of_blocks(*referrals, 1, 0, 1ULL << 40), AccessState::standby);
+    // The last segment there could be ends beyond the last LBA; once this went round for ever.
+    const auto odd = parse_referrals("10 2\n0 9 1:O\n10 19 1:O\n");
+    EXPECT_EQ(state_of_blocks(*odd, 1, ~0ULL, 1), AccessState::active_optimized);
+    EXPECT_EQ(state_of_blocks(*odd, 1, ~0ULL - 3, 4), AccessState::active_optimized);
     EXPECT_EQ(state_of_blocks(*referrals, 1, (1ULL << 62), 1), AccessState::active_optimized);
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -106,8 +107,11 @@ Place place_of(const Referrals& referrals, std::uint64_t lba) {
         // One segment of each period.
         const std::uint64_t inside = lba % period;
         const std::uint64_t first = each.first_lba % period;
-        if (inside >= first && inside - first < referrals.segment_blocks)
-            return {&each, lba + (referrals.segment_blocks - 1 - (inside - first))};
+        if (inside < first || inside - first >= referrals.segment_blocks)
+            continue;
+        constexpr std::uint64_t highest = std::numeric_limits<std::uint64_t>::max();
+        const std::uint64_t behind = referrals.segment_blocks - 1 - (inside - first);
+        return {&each, lba > highest - behind ? highest : lba + behind};
     }
     return {};
 }
