@@ -25,12 +25,14 @@ TEST_SECONDS = 60 * 100 // int(os.environ.get("OLIO_TEST_SCALE", "100"))
 DISK_BYTES = 256 << 20
 TWO_PATHS = "MultipathIO"  # the suite that wants the LUN by two nexuses
 
-# Name of a LUN -> (kind, block size, its title in the table).
+# Name of a LUN -> (kind, block size, its options, its title in the table).
 LUNS = {
-    "ram": ("ram", 512, "RAM"),
-    "file": ("file", 512, "file"),
-    "block": ("block", 512, "block device"),
-    "file4096": ("file", 4096, "file, 4096-byte blocks"),
+    "ram": ("ram", 512, "", "RAM"),
+    "file": ("file", 512, "", "file"),
+    "block": ("block", 512, "", "block device"),
+    "file4096": ("file", 4096, "", "file, 4096-byte blocks"),
+    "full": ("ram", 512, "thin=off", "RAM, fully provisioned"),
+    "readonly": ("ram", 512, "read-only", "RAM, write protected"),
 }
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -65,8 +67,8 @@ def judge(output: str, status: int) -> Result:
 def run_test(target: targets.Target, name: str) -> Result:
     paths = [target.url()] * (2 if name.startswith(TWO_PATHS + ".") else 1)
     try:
-        done = subprocess.run([TOOL, "--dataloss", "--Verbose-scsi", "--test", f"ALL.{name}",
-                               *paths],
+        done = subprocess.run([TOOL, "--dataloss", "--allow-sanitize", "--Verbose-scsi", "--test",
+                               f"ALL.{name}", *paths],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=TEST_SECONDS, cwd=target.work)
         result = judge(done.stdout.decode(errors="replace"), done.returncode)
@@ -93,9 +95,9 @@ def surprise(lun: str, name: str, result: Result) -> str | None:
 
 
 def run_lun(work: Path, lun: str, names: list[str]) -> tuple[dict[str, Result], list[str]]:
-    kind, block_size, _ = LUNS[lun]
+    kind, block_size, options, _ = LUNS[lun]
     results, surprises = {}, []
-    setup = targets.Setup([targets.Lun(kind, DISK_BYTES)], block_size=block_size)
+    setup = targets.Setup([targets.Lun(kind, DISK_BYTES, options=options)], block_size=block_size)
     target = TARGET(work, setup)
     try:
         with target:
@@ -120,12 +122,12 @@ def table(results: dict[str, dict[str, Result]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "libiscsi's `iscsi-test-cu --dataloss` (Debian's libiscsi-bin 1.19), each test by itself, on four",
+        "libiscsi's `iscsi-test-cu --dataloss` (Debian's libiscsi-bin 1.19), each test by itself, on six",
         "LUNs. Cells read passed / failed / skipped. `./dev test conformance` runs it and fails on anything",
         "that is not explained below; `cmake --build build/release --target conformance_table` writes",
         "this page.",
         "",
-        "| suite | " + " | ".join(LUNS[lun][2] for lun in results) + " |",
+        "| suite | " + " | ".join(LUNS[lun][3] for lun in results) + " |",
         "| --- |" + " --- |" * len(results),
     ]
 
@@ -139,7 +141,7 @@ def table(results: dict[str, dict[str, Result]]) -> str:
     total = [f"**{cell(tests, lambda n: True)}**" for tests in results.values()]
     lines += ["| **all** | " + " | ".join(total) + " |", "", "## Tests that are wrong", ""]
     wrong = expectations.WRONG.items()
-    lines += [f"- `{n}` ({', '.join(LUNS[lun][2] for lun in LUNS if lun in luns)}; {clause}): {why}."
+    lines += [f"- `{n}` ({', '.join(LUNS[lun][3] for lun in LUNS if lun in luns)}; {clause}): {why}."
               for n, (luns, clause, why) in wrong] or ["None."]
     lines += ["", "## Tests that skip themselves", ""]
     skipped = {n for tests in results.values() for n, r in tests.items() if r.outcome == SKIPPED}

@@ -4,12 +4,13 @@ against a disk like ours, and which are wrong themselves. Whatever is not said h
 # Suites of commands that are not served yet. Their tests find that out and skip themselves.
 LATER = {
     "PreventAllow": "PREVENT ALLOW MEDIUM REMOVAL is for removable media",
-    "Sanitize": "its tests must be asked for (--allow-sanitize)",
 }
 
 # Test -> (the LUNs where it skips itself, why). LUNs are those of conformance_test.py.
 ANY = {"ram", "file", "block", "file4096"}
 ONE_TO_ONE = ({"block", "file4096"}, "physical blocks are no larger than logical ones")
+NO_ERASE = ({"file", "block", "file4096"}, "what a file or device gives up may still be found")
+NO_CRYPTOGRAPHY = (ANY, "nothing is encrypted, so there is no key to destroy")
 NOT_ATOMIC = ({"file", "block", "file4096"}, "no write of the store is atomic")
 SKIPS = {
     "NoMedia.NoMediaSBC": (ANY, "the medium cannot be removed"),
@@ -20,6 +21,10 @@ SKIPS = {
     "WriteSame10.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "WriteSame16.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "CompareAndWrite.InvalidDataOutSize": ONE_TO_ONE,
+    "Sanitize.BlockErase": NO_ERASE,
+    "Sanitize.BlockEraseReserved": NO_ERASE,
+    "Sanitize.CryptoErase": NO_CRYPTOGRAPHY,
+    "Sanitize.CryptoEraseReserved": NO_CRYPTOGRAPHY,
     "WriteAtomic16.Simple": NOT_ATOMIC,
     "WriteAtomic16.BeyondEol": NOT_ATOMIC,
     "WriteAtomic16.ZeroBlocks": NOT_ATOMIC,

@@ -37,6 +37,7 @@ class Lun:
     kind: str  # ram, file or block
     size_bytes: int = 64 * MIB
     path: Path | None = None  # of a file or device that stands already
+    options: str = ""  # of Olio, such as thin=off,read-only
 
 
 @dataclass
@@ -267,7 +268,9 @@ class Olio(Target):
         setup = self.setup
         command = [self.program, "serve"]
         for lun in setup.luns:
-            command += ["--ram", str(lun.size_bytes)] if lun.kind == "ram" else [str(lun.path)]
+            options = f",{lun.options}" if lun.options else ""
+            command += (["--ram", f"{lun.size_bytes}{options}"] if lun.kind == "ram"
+                        else [f"{lun.path}{options}"])
         command += ["--listen", self.portal, "--target-name", self.iqn,
                     "--control", str(self._control), "--block-size", str(setup.block_size)]
         command += ["--direct"] if setup.direct else []

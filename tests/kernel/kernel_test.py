@@ -41,6 +41,7 @@ def scenario_environment(name: str, target: targets.Target) -> dict[str, str]:
         "multipath": {"SECOND_PORTAL": SECOND_PORTAL, "ROUNDS": "1",
                       "SECONDS_PER_STATE": "3", "MEGABYTES": str(sandbox.scale(64, 16))},
         "commands": {"SECOND_LUN": str(target.first_lun + 1)},
+        "maintenance": {"SECOND_LUN": str(target.first_lun + 1)},
     }[name]
 
 
@@ -68,7 +69,8 @@ def main(work: Path) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
-    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "multipath"))
+    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "multipath",
+                                             "maintenance"))
     ARGUMENTS = parser.parse_args()
     TARGET = targets.kind(ARGUMENTS.target)
     uml.require()
