@@ -16,11 +16,6 @@ namespace {
 
 constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
 
-unsigned here() noexcept {
-    const reactor::Shard* shard = reactor::Shard::current();
-    return shard == nullptr ? 0 : shard->index();
-}
-
 }  // namespace
 
 struct LogicalUnitImpl::Background {

@@ -95,6 +95,7 @@ class RegularFile final : public FileStore {
     [[nodiscard]] target::StoreCapabilities capabilities() const override {
         target::StoreCapabilities able = FileStore::capabilities();
         able.reports_space = true;
+        able.protection = protection_ ? Support::native : Support::none;
         return able;
     }
 
@@ -110,11 +111,6 @@ class RegularFile final : public FileStore {
         return std::make_unique<target::FileChannel>(shard, backing_, number, std::move(*own));
     }
 
-    [[nodiscard]] target::StoreCapabilities capabilities() const override {
-        target::StoreCapabilities able = FileStore::capabilities();
-        able.protection = protection_ ? Support::native : Support::none;
-        return able;
-    }
     Result<std::unique_ptr<target::StoreChannel>> open_protection_channel(
         reactor::Shard& shard) override {
         return protection_ ? protection_->open_channel(shard)
