@@ -18,6 +18,11 @@ constexpr std::string_view start_word = "PR_REG_START: ";
 constexpr std::string_view end_word = "PR_REG_END: ";
 constexpr std::string_view port_separator = ",t,0x";
 
+constexpr std::array<std::string_view, 14> field_names{
+    "initiator_fabric", "initiator_node", "initiator_sid", "sa_res_key", "res_holder",
+    "res_type",         "res_scope",      "res_all_tg_pt", "mapped_lun", "target_fabric",
+    "target_node",      "tpgt",           "port_rtpi",     "target_lun"};
+
 // LIO names fabrics, SPC-5 protocols. The first of a protocol is what is written.
 struct Fabric {
     ProtocolIdentifier protocol;
@@ -177,7 +182,7 @@ Reader::Maybe Reader::finish() {
         return wrong("initiator_fabric is of no known fabric");
     const auto initiator =
         TransportId::from_words(*protocol, fields_["initiator_node"], fields_["initiator_sid"]);
-    if (!initiator)
+    if (!initiator || !initiator->names_port())
         return wrong("initiator_node and initiator_sid name no initiator port");
     registration.nexus.initiator = *initiator;
     if (!take("sa_res_key", registration.key) || registration.key == 0)
@@ -227,6 +232,8 @@ Reader::Maybe Reader::line(std::string_view words) {
     const std::size_t equals = words.find('=');
     if (equals == std::string_view::npos)
         return wrong("not NAME=VALUE");
+    if (std::ranges::find(field_names, words.substr(0, equals)) == field_names.end())
+        return wrong("no known field");
     if (!fields_.emplace(words.substr(0, equals), words.substr(equals + 1)).second)
         return wrong("a field is given twice");
     return {};

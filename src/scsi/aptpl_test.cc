@@ -118,6 +118,8 @@ TEST(Aptpl, Defect37AFileIsBelievedWholeOrNotAtAll) {
              {"sa_res_key=81985529216486895", "sa_res_key=-1", "sa_res_key"},
              {"sa_res_key=81985529216486895", "sa_res_key", "line 5"},
              {"initiator_sid=00023d000001", "initiator_sid=zz", "initiator"},
+             {"initiator_sid=", "initiator_siD=", "no known field"},
+             {"initiator_sid=00023d000001\n", "", "initiator"},
              {"initiator_node=iqn.1994-05.com.example:host1", "initiator_node=", "initiator"},
              {"initiator_fabric=iSCSI", "initiator_fabric=smoke", "initiator_fabric"},
              {"res_holder=1", "res_holder=2", "res_holder"},

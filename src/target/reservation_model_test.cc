@@ -125,7 +125,13 @@ Outcome Model::enroll(const Port& from, const Sent& sent) {
         for (const auto& [who, key] : keys)
             ports.insert(who.port);
     }
-    for (const unsigned port : ports) {
+    // Its own port first: which refusal comes first, and who is told of a release
+    // that comes on the way, depend on it.
+    std::vector<unsigned> in_order{from.port};
+    for (const unsigned port : ports)
+        if (port != from.port)
+            in_order.push_back(port);
+    for (const unsigned port : in_order) {
         const Port own{from.initiator, port};
         if (sent.action == 0 && keys.contains(own) && keys[own] != sent.key)
             return conflict;
@@ -136,11 +142,6 @@ Outcome Model::enroll(const Port& from, const Sent& sent) {
     }
     aptpl = sent.aptpl;
     ++generation;
-    // Its own port first: who is told of a release that comes on the way depends on it.
-    std::vector<unsigned> in_order{from.port};
-    for (const unsigned port : ports)
-        if (port != from.port)
-            in_order.push_back(port);
     for (const unsigned port : in_order) {
         if (sent.service_key == 0) {
             unregister({from.initiator, port}, from);
