@@ -764,7 +764,13 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-#ifdef NDEBUG
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OLIO_TEST_IS_SLOW
+#endif
+#endif
+#if defined(NDEBUG) && !defined(OLIO_TEST_IS_SLOW) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t default_steps = 1'000'000;
 #else
 constexpr std::uint64_t default_steps = 60'000;
