@@ -42,6 +42,7 @@ def scenario_environment(name: str, target: targets.Target) -> dict[str, str]:
                       "SECONDS_PER_STATE": "3", "MEGABYTES": str(sandbox.scale(64, 16))},
         "commands": {"SECOND_LUN": str(target.first_lun + 1)},
         "maintenance": {"SECOND_LUN": str(target.first_lun + 1)},
+        "copies": {"SECOND_LUN": str(target.first_lun + 1)},
     }[name]
 
 
@@ -69,12 +70,12 @@ def main(work: Path) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
-    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "multipath",
-                                             "maintenance"))
+    parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "copies",
+                                             "multipath", "maintenance"))
     ARGUMENTS = parser.parse_args()
     TARGET = targets.kind(ARGUMENTS.target)
     uml.require()
-    sandbox.require_programs("iscsid", "iscsiadm", "fio", "sg_vpd", "mkfs.ext4")
+    sandbox.require_programs("iscsid", "iscsiadm", "fio", "sg_vpd", "ddpt", "mkfs.ext4")
     if ARGUMENTS.scenario == "multipath":
         sandbox.require_programs("multipathd", "multipath", "sg_rtpg", "dmsetup")
     sandbox.run(main)
