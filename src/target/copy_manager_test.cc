@@ -506,6 +506,28 @@ TEST_F(Copies, Lid4MayGoOnInTheBackground) {
     EXPECT_EQ(media[1]->read(0, 4096), data);
 }
 
+TEST_F(Copies, AResetEndsACopyInTheBackground) {
+    for (const std::uint32_t reset_lun : {0, 1}) {
+        media[1]->forget_records();
+        media[0]->hold(StoreOpcode::read);
+        const Bytestring list = lid4_list(all(), {block_to_block(0, 1, 4096, 0, 0)}, 5, true);
+        EXPECT_EQ(rig.run(*nexus, copy_cdb(1, list.size()), list).status, Status::good);
+        ASSERT_TRUE(rig.wait(0, [&] { return media[0]->held() == 1; }));
+        EXPECT_EQ(rig.manage(*nexus, Function::logical_unit_reset, 0, reset_lun).response,
+                  TaskManagementResponse::function_complete);
+        media[0]->release();
+        rig.settle();
+        rig.run(*nexus, test_unit_ready, {}, 0, reset_lun);
+        const std::uint8_t status = rig.run(*nexus, results_cdb(5, 5), {}, 256).in[5];
+        if (reset_lun == 0) {  // the one that has received the command
+            EXPECT_EQ(status, 0x60);
+            EXPECT_EQ(media[1]->count(StoreOpcode::write), 0u);
+        } else {  // between two commands of the copy
+            EXPECT_EQ(status, 0x01);
+        }
+    }
+}
+
 TEST_F(Copies, CopyOperationAbortEndsACopy) {
     const auto abort = [&](std::uint32_t list_id) -> TestCommand& {
         Bytestring cdb(16);

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "base/limits.h"
 #include "scsi/extended_copy_testing.h"
@@ -266,6 +268,17 @@ TEST_F(Tokens, TheirNumberIsBounded) {
     for (std::size_t i = 0; i < limits::rod_tokens; ++i)
         ASSERT_EQ(populate(*nexus, {{i, 1}}).status, Status::good);
     EXPECT_EQ(populate(*nexus, {{0, 1}}).additional(), 0x5503u);
+}
+
+TEST_F(Tokens, EndWhenTheyHaveNotBeenUsedForTheirTime) {
+    Bytestring list = populate_list({{0, 8}});
+    list[7] = 1;  // second
+    EXPECT_EQ(rig.run(*nexus, cdb(0x10, list.size(), 1), list).status, Status::good);
+    const Bytestring found = information(*nexus);
+    const Bytestring one(found.end() - 512, found.end());
+    EXPECT_EQ(write(*nexus, 1, {{0, 8}}, one).status, Status::good);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    EXPECT_EQ(write(*nexus, 1, {{0, 8}}, one).additional(), 0x2304u);
 }
 
 TEST_F(Tokens, InTheBackgroundTheyAreCopiedToTheEnd) {
