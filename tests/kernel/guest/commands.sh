@@ -26,7 +26,7 @@ expect 'Mode page policy' sg_vpd -p mpp "$device"
 expect 'Relative target port' sg_vpd -p di "$device"
 expect 'Relative port=1' sg_vpd -p sp "$device"
 expect 'Standby_y=1 Standby_z=1 Idle_c=1 Idle_b=1 Idle_a=1' sg_vpd -p pc "$device"
-for page in 'Read-Write error recovery' 'Disconnect-Reconnect' 'Control Extension' 'Power condition' \
+for page in 'Read-Write error recovery' 'Disconnect-Reconnect' 'Power condition' \
     'Informational exceptions'; do
     expect "$page" sg_modes -a "$device"
 done
@@ -95,7 +95,7 @@ expect '' sg_reset --no-esc --device "$device"
 expect '' sg_turs -n 5 "$device"
 expect '' sg_sync "$device"
 expect '' sg_start --pc=2 "$device"
-expect 'idle' sg_requests "$device"
+expect '' sg_requests "$device"
 expect '' sg_start --pc=1 "$device"
 expect '' sg_start --stop "$device"
 expect '' sg_start --start "$device"
