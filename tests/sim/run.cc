@@ -189,7 +189,7 @@ bool World::build() {
         return false;
     }
     luns_ = *luns;
-    port_.description.port_name = std::string(target_name) + ",t,0x0001";
+    port_.description.port_name = fmt::format("{},t,0x0001", target_name);
     port_.description.device_name = target_name;
     if (scenario_.fabric == Fabric::iscsi && !start_iscsi())
         return false;
