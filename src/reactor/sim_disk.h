@@ -53,8 +53,8 @@ class SimDisk {
     // The simulator's side. `written` of a sync is writes() at the time of its submission.
     [[nodiscard]] std::uint64_t writes() const noexcept { return writes_; }
     std::int64_t perform(Operation& operation, std::uint64_t written, Random& random);
-    // Of several syncs at once any may be given an error, and not always the one that ends first: half
-    // of them take theirs when they begin. A negative errno, or 0.
+    // Of several syncs at once any may be given an error, and not always the one that ends first:
+    // half of them take theirs when they begin. A negative errno, or 0.
     std::int64_t taken_at_start(const Operation& operation, Random& random);
     // A write that was in flight at a crash: any of its sectors may have got there.
     void perform_partly(Operation& operation, Random& random);
@@ -105,7 +105,7 @@ class SimStorage {
     struct InFlight {
         std::uint64_t number;  // of the operation in the world
         std::uint64_t written;
-        bool waits;  // its time has come while the disk was stalled
+        bool waits;              // its time has come while the disk was stalled
         std::int64_t error = 0;  // taken at the start
     };
     SimWorld& world_;

@@ -45,9 +45,9 @@ constexpr std::uint8_t length_of_group(std::uint8_t opcode) {  // SPC-5 4.2.5.1
 
 // By operation code, then service action. Usage masks: SPC-5 clause 6, SBC-4 clause 5; make_row()
 // adds NACA. These bits are zero because the logical unit has not what they ask for: RDPROTECT and
-// the like (see CommandRow::protect_byte), GROUP NUMBER (ignored), DLD (no command duration limits),
-// RARC (no rebuild assist), POWER CONDITION, LOEJ (not removable), and all that is obsolete
-// save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
+// the like (see CommandRow::protect_byte), GROUP NUMBER (ignored), DLD (no command duration
+// limits), RARC (no rebuild assist), POWER CONDITION, LOEJ (not removable), and all that is
+// obsolete save LOGICAL BLOCK ADDRESS and PMI of READ CAPACITY, which SBC-2 hosts set.
 constexpr auto table = [] {
     std::array<CommandRow, rows::primary.size() + rows::block.size() + rows::maintenance.size()>
         all{};

@@ -1,5 +1,5 @@
-// How commands are aborted (SAM-5 5.6): in whichever stage they are, and so that none of them reaches
-// the medium behind the back of those that come after.
+// How commands are aborted (SAM-5 5.6): in whichever stage they are, and so that none of them
+// reaches the medium behind the back of those that come after.
 #include <utility>
 
 #include "target/aca.h"

@@ -52,7 +52,7 @@ struct LogicalUnitStatistics {
     std::uint64_t write_errors = 0;
     std::uint64_t verify_errors = 0;
     std::uint64_t non_medium_errors = 0;  // failed by the backing store otherwise
-    std::vector<CommandCount> commands;  // only those that were used
+    std::vector<CommandCount> commands;   // only those that were used
 };
 
 // A logical unit as configuration sees it. Methods may be called on any shard (and before the
