@@ -103,4 +103,3 @@ until_true 20 has_priority 1 1
 expect '' sg_stpg --optimized --tp=1 "/dev/${disks[0]}"
 until_true 20 has_priority 1 50
 finish
-multipath -F >/dev/null 2>&1
