@@ -58,6 +58,13 @@ WRONG: dict[str, tuple[set[str], str, str]] = {
         "to begin at i + n, where n is the number of logical blocks in a physical one. The first "
         "descriptor begins at the LBA that was asked for, so this can only hold where n is 1 (it "
         "passes there). Later versions of libiscsi still have it"),
+} | {
+    f"ProutReserve.Access{kind}": (
+        {"file4096"}, "SBC-4 5.41",
+        "to see whether it may write, it sends one logical block as 512 bytes, whatever READ CAPACITY says; "
+        "that is no whole block, and nothing is written")
+    for kind in ("EA", "WE", "EARO", "WERO", "EAAR", "WEAR")
+} | {
     "iSCSITMF.LUNResetSimpleAsync": (
         ANY, "RFC 7143 11.6",
         "having queued its LOGICAL UNIT RESET, and before it has sent it, it asserts that the "
