@@ -24,8 +24,7 @@ struct AccessRequest {
 
 // From any shard; `done` there. The units of the same logical unit group change with this one
 // (changes of groups, where they have the group; not those of single ports). EBUSY: a group is in
-// transition; other errors as scsi::begin_transition has them. An implicit transition that fails
-// after it has begun is told to the hosts with 2A/07.
+// transition; other errors as scsi::begin_transition has them.
 void change_access_states(LogicalUnitImpl& unit, AccessRequest request,
                           std::move_only_function<void(Result<void>)> done);
 

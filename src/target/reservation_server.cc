@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "scsi/aptpl.h"
 #include "scsi/sense_codes.h"
+#include "target/aca.h"
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
 
@@ -250,6 +251,10 @@ void LogicalUnitView::apply_reservations(const ReservationEffects& effects, cons
                            preempts ? nullptr : ticket, false);
     }
     DeviceServer::abort_marked(marked);
+    // SPC-5 5.13.11.2.6: and the ACA conditions of those whose commands it aborts.
+    for (ITLNexus* itl : itls_)
+        if (std::ranges::find(effects.aborted, itl->nexus().name()) != effects.aborted.end())
+            DeviceServer::Aca::clear(*itl);
 }
 
 }  // namespace olio::target

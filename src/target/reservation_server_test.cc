@@ -124,6 +124,18 @@ TEST_P(ReservationServerTest, Defect17PreemptAndAbortEndsEveryCommandOfThePreemp
     EXPECT_EQ(rig.write(b, 0, Data(512, 7)).status, Status::reservation_conflict);
 }
 
+TEST_P(ReservationServerTest, PreemptAndAbortClearsTheAcaOfThePreempted) {
+    enroll();
+    ASSERT_EQ(out(b, 1, 3, 0xB), Status::good);
+    // READ(10) far beyond the end, with NACA.
+    Data beyond = {0x28, 0, 0x7F, 0, 0, 0, 0, 0, 1, 0x04};
+    ASSERT_EQ(rig.run(b, beyond, {}, 512).status, Status::check_condition);
+    ASSERT_EQ(rig.run(b, {0, 0, 0, 0, 0, 0}).status, Status::aca_active);
+    ASSERT_EQ(out(a, 5, 1, 0xA, 0xB), Status::good);
+    EXPECT_NE(rig.run(b, {0, 0, 0, 0, 0, 0}).status, Status::aca_active);
+    EXPECT_EQ(rig.run(b, {0, 0, 0, 0, 0, 0}).status, Status::good);
+}
+
 // Known defect 20: PREEMPT AND ABORT waited for commands that only its own thread could finish.
 // Known defect 52: it did not end at all.
 TEST_P(ReservationServerTest, Defect20PreemptAndAbortAmongReadsOnItsOwnConnection) {
