@@ -9,10 +9,10 @@ discover
 expect "$SECOND_PORTAL,2 $TARGET" iscsiadm -m discovery -t sendtargets -p "$SECOND_PORTAL"
 
 # Errors of a path shall be multipath's matter at once.
-for portal in "$PORTAL" "$SECOND_PORTAL"; do
-    iscsiadm -m node -T "$TARGET" -p "$portal" -o update -n node.session.timeo.replacement_timeout \
-        -v 5 || fail "set the timeout of $portal"
-    expect successful iscsiadm -m node -T "$TARGET" -p "$portal" --login
+for address in "$PORTAL" "$SECOND_PORTAL"; do
+    iscsiadm -m node -T "$TARGET" -p "$address" -o update -n node.session.timeo.replacement_timeout \
+        -v 5 || fail "set the timeout of $address"
+    expect successful iscsiadm -m node -T "$TARGET" -p "$address" --login
 done
 finish
 two_disks() { [ "$(find /sys/class/block -name 'sd?' | wc -l)" = 2 ]; }
