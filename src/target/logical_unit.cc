@@ -60,7 +60,8 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.maximum_transfer_blocks =
         static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
     state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
-    state.block_erase = capabilities.erases;
+    // Its blocks are deallocated afterwards (SBC-4: the sanitize block erase operation).
+    state.block_erase = capabilities.erases && state.provisioning.unmap;
     state.maximum_atomic_blocks = capabilities.maximum_atomic_bytes / block_bytes;
     return state;
 }

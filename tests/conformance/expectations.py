@@ -7,9 +7,12 @@ LATER = {
 }
 
 # Test -> (the LUNs where it skips itself, why). LUNs are those of conformance_test.py.
-ANY = {"ram", "file", "block", "file4096"}
-ONE_TO_ONE = ({"block", "file4096"}, "physical blocks are no larger than logical ones")
-NO_ERASE = ({"file", "block", "file4096"}, "what a file or device gives up may still be found")
+ANY = {"ram", "file", "block", "file4096", "full"}
+ONE_TO_ONE = ({"block", "file4096", "full"},
+              "physical blocks are no larger than logical ones, or the LUN is fully provisioned")
+NO_ERASE = ({"file", "block", "file4096", "full"},
+            "what a file or device gives up may still be found, and a fully provisioned LUN gives up nothing")
+FULL = ({"full"}, "the LUN is fully provisioned")
 NO_CRYPTOGRAPHY = (ANY, "nothing is encrypted, so there is no key to destroy")
 NOT_ATOMIC = ({"file", "block", "file4096"}, "no write of the store is atomic")
 SKIPS = {
@@ -21,6 +24,15 @@ SKIPS = {
     "WriteSame10.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "WriteSame16.ZeroBlocks": (ANY, "WSNZ is one: it sees zero blocks refused and ends there"),
     "CompareAndWrite.InvalidDataOutSize": ONE_TO_ONE,
+    "GetLBAStatus.UnmapSingle": FULL,
+    "Inquiry.BlockLimits": FULL,
+    "Unmap.Simple": FULL,
+    "Unmap.VPD": FULL,
+    "Unmap.ZeroBlocks": FULL,
+    "WriteSame10.Unmap": FULL,
+    "WriteSame10.UnmapUntilEnd": FULL,
+    "WriteSame16.Unmap": FULL,
+    "WriteSame16.UnmapUntilEnd": FULL,
     "Sanitize.BlockErase": NO_ERASE,
     "Sanitize.CryptoErase": NO_CRYPTOGRAPHY,
     "Sanitize.Readonly": NO_CRYPTOGRAPHY,
