@@ -73,8 +73,8 @@ void describe_access(CLI::App& app, ServeOptions& options) {
     add_list(
         app, "--listen", options.listen,
         "Address to listen on (127.0.0.1:3260); repeat it for more. One that other hosts reach "
-        "wants --chap, --allow or --open")
-        ->type_name("ADDR[:PORT]")
+        "wants --chap, --allow or --open. group=TAG makes a target port of its own, for ALUA")
+        ->type_name("ADDR[:PORT][,group=TAG]")
         ->group(group);
     app.add_option("--chap", options.chap,
                    "Hosts must prove that they know this; others can see it in ps(1)")
