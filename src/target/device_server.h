@@ -143,6 +143,15 @@ class DeviceServer {
                                     const scsi::NexusState& nexus) noexcept;
     static void ask_store(Command& command, StoreOpcode opcode, std::uint64_t lba,
                           std::uint64_t blocks, MutableBytes data) noexcept;
+    // A step of a command that writes: `write` or `write_zeroes`. What fua_ asks for is done here
+    // and in finish_write, on the way or by a flush behind, as the store can.
+    static void ask_write(Command& command, StoreOpcode opcode, std::uint64_t lba,
+                          std::uint64_t blocks, MutableBytes data) noexcept;
+    // All has been written. If it takes a flush to make it durable, resume is called with
+    // `flush_phase`; else the command has succeeded.
+    static Step finish_write(Command& command, std::uint8_t flush_phase) noexcept;
+    // The same for a command that goes on afterwards. False: nothing needs to be flushed.
+    static bool ask_flush(Command& command) noexcept;
     static std::uint32_t maximum_step_blocks(const Command& command) noexcept;
     [[nodiscard]] static bool write_must_be_durable(const Command& command) noexcept;
     static void change_state(Command& command, LogicalUnitImpl::Change change);
@@ -165,7 +174,6 @@ class DeviceServer {
     static Step execute_write(Command&);
     static Step resume_write(Command&);
     static Step next_write(Command&, MutableBytes data);
-    static bool ask_flush(Command&);
     static bool prepare_write_and_verify(Command&);
     static Step execute_write_and_verify(Command&);
     static Step resume_write_and_verify(Command&);

@@ -97,8 +97,7 @@ Step DeviceServer::AtomicHandlers::resume(Command& c) {
         c.done_blocks_ = 0;
         return next(c);
     }
-    c.phase_ = phase_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, phase_flush);
 }
 
 }  // namespace olio::target

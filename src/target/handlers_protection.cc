@@ -191,11 +191,10 @@ Step P::next_write(Command& c) {
     const Layout layout = layout_of(c, c.decoded_.blocks);
     const auto blocks =
         std::min<std::uint64_t>(c.decoded_.blocks - c.done_blocks_, maximum_step_blocks(c));
-    ask_store(c, StoreOpcode::write, c.decoded_.lba + c.done_blocks_, blocks,
+    ask_write(c, StoreOpcode::write, c.decoded_.lba + c.done_blocks_, blocks,
               c.data_out.subspan(c.done_blocks_ * layout.block_bytes, blocks * layout.block_bytes));
     if (layout.transferred)
         c.io_.protection = tuples_of(c, layout, c.done_blocks_, blocks);
-    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
     return Step::submit;
 }
 
@@ -205,8 +204,7 @@ Step P::resume_write(Command& c) {
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next_write(c);
-    c.phase_ = write_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, write_flush);
 }
 
 // --- WRITE AND VERIFY ---
@@ -410,14 +408,14 @@ Step P::next_write_same(Command& c) {
     const std::uint64_t left = c.decoded_.blocks - c.done_blocks_;
     const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
     if (c.phase_ == same_zeroes) {
-        ask_store(c, StoreOpcode::write_zeroes, at, left, {});
+        ask_write(c, StoreOpcode::write_zeroes, at, left, {});
         c.io_.may_unmap = c.unmap_;
         c.io_.anchor = c.anchor_;
     } else {
         const auto blocks =
             std::min<std::uint64_t>({left, layout.chunk_blocks, maximum_step_blocks(c)});
         const MutableBytes buffer = c.buffer_.bytes(c.buffer_bytes_);
-        ask_store(c, StoreOpcode::write, at, blocks, buffer.first(blocks * layout.block_bytes));
+        ask_write(c, StoreOpcode::write, at, blocks, buffer.first(blocks * layout.block_bytes));
         if (layout.transferred && c.transfer_bytes_ != 0) {
             const MutableBytes tuples =
                 buffer.subspan(layout.chunk_blocks * layout.block_bytes + protection_bytes,
@@ -432,7 +430,6 @@ Step P::next_write_same(Command& c) {
             c.io_.protection = tuples;
         }
     }
-    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
     return Step::submit;
 }
 
@@ -442,8 +439,7 @@ Step P::resume_write_same(Command& c) {
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next_write_same(c);
-    c.phase_ = same_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, same_flush);
 }
 
 }  // namespace olio::target

@@ -172,16 +172,15 @@ Step DeviceServer::next_write_same(Command& c) {
     const std::uint64_t left = c.decoded_.blocks - c.done_blocks_;
     const std::uint64_t at = c.decoded_.lba + c.done_blocks_;
     if (c.phase_ == same_zeroes) {
-        ask_store(c, StoreOpcode::write_zeroes, at, left, {});
+        ask_write(c, StoreOpcode::write_zeroes, at, left, {});
         c.io_.may_unmap = c.unmap_;
         c.io_.anchor = c.anchor_;
     } else {
         const std::uint64_t block_bytes = c.unit_->block_bytes();
         const std::uint64_t blocks =
             std::min<std::uint64_t>({left, c.buffer_bytes_ / block_bytes, maximum_step_blocks(c)});
-        ask_store(c, StoreOpcode::write, at, blocks, c.buffer_.bytes(blocks * block_bytes));
+        ask_write(c, StoreOpcode::write, at, blocks, c.buffer_.bytes(blocks * block_bytes));
     }
-    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
     return Step::submit;
 }
 
@@ -191,8 +190,7 @@ Step DeviceServer::resume_write_same(Command& c) {
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next_write_same(c);
-    c.phase_ = same_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, same_flush);
 }
 
 // --- GET LBA STATUS (SBC-4 5.8) ---

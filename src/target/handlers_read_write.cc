@@ -100,6 +100,26 @@ bool DeviceServer::prepare_write(Command& c) {
     return true;
 }
 
+void DeviceServer::ask_write(Command& c, StoreOpcode opcode, std::uint64_t lba,
+                             std::uint64_t blocks, MutableBytes data) noexcept {
+    ask_store(c, opcode, lba, blocks, data);
+    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
+}
+
+bool DeviceServer::ask_flush(Command& c) noexcept {
+    if (!c.fua_ || c.unit_->capabilities().fua == Support::native)
+        return false;
+    ask_store(c, StoreOpcode::flush, c.first_block_, c.end_block_ - c.first_block_, {});
+    return true;
+}
+
+Step DeviceServer::finish_write(Command& c, std::uint8_t flush_phase) noexcept {
+    if (!ask_flush(c))
+        return succeed(c);
+    c.phase_ = flush_phase;
+    return Step::submit;
+}
+
 Step DeviceServer::execute_write(Command& c) {
     if (c.transfer_bytes_ == 0)
         return succeed(c);
@@ -117,18 +137,9 @@ Step DeviceServer::next_write(Command& c, MutableBytes data) {
     const std::uint64_t blocks =
         std::min<std::uint64_t>(c.decoded_.blocks - c.done_blocks_, maximum_step_blocks(c));
     const std::size_t block_bytes = c.unit_->block_bytes();
-    ask_store(c, StoreOpcode::write, c.decoded_.lba + c.done_blocks_, blocks,
+    ask_write(c, StoreOpcode::write, c.decoded_.lba + c.done_blocks_, blocks,
               data.subspan(c.done_blocks_ * block_bytes, blocks * block_bytes));
-    c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
     return Step::submit;
-}
-
-// Makes what has been written durable where the store cannot do it on the way.
-bool DeviceServer::ask_flush(Command& c) {
-    if (!c.fua_ || c.unit_->capabilities().fua == Support::native)
-        return false;
-    ask_store(c, StoreOpcode::flush, c.first_block_, c.end_block_ - c.first_block_, {});
-    return true;
 }
 
 Step DeviceServer::resume_write(Command& c) {
@@ -137,10 +148,7 @@ Step DeviceServer::resume_write(Command& c) {
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next_write(c, c.data_out);
-    if (!ask_flush(c))
-        return succeed(c);
-    c.phase_ = write_flush;
-    return Step::submit;
+    return finish_write(c, write_flush);
 }
 
 }  // namespace olio::target

@@ -69,14 +69,12 @@ Step DeviceServer::ScatteredHandlers::next(Command& c) {
         }
         const std::uint64_t piece =
             std::min<std::uint64_t>(blocks - c.done_blocks_, maximum_step_blocks(c));
-        ask_store(c, StoreOpcode::write, lba + c.done_blocks_, piece,
+        ask_write(c, StoreOpcode::write, lba + c.done_blocks_, piece,
                   c.data_out.subspan(c.decoded_.blocks * block_bytes, piece * block_bytes));
-        c.io_.fua = c.fua_ && c.unit_->capabilities().fua == Support::native;
         c.unit_->traffic.write_bytes += piece * block_bytes;
         return Step::submit;
     }
-    c.phase_ = phase_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, phase_flush);
 }
 
 Step DeviceServer::ScatteredHandlers::resume(Command& c) {

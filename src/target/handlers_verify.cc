@@ -200,8 +200,7 @@ Step DeviceServer::resume_compare_and_write(Command& c) {
         c.done_blocks_ = 0;
         return next_compare_and_write(c);
     }
-    c.phase_ = compare_flush;
-    return ask_flush(c) ? Step::submit : succeed(c);
+    return finish_write(c, compare_flush);
 }
 
 }  // namespace olio::target
