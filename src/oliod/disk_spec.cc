@@ -49,8 +49,9 @@ Result<void> set_block_size(DiskSpec& spec, std::string_view value) {
 }
 
 Result<void> set_protection(DiskSpec& spec, std::string_view value) {
-    if (value.size() != 1 || value[0] < '1' || value[0] > '3')
-        return fail(EINVAL, fmt::format("protection type '{}' is not 1, 2 or 3", value));
+    if (value.size() != 1 || value[0] < '0' || value[0] > '3')
+        return fail(EINVAL, fmt::format("protection type '{}' is not 0, 1, 2 or 3", value));
+    spec.protection = true;
     spec.protection_type = static_cast<std::uint8_t>(value[0] - '0');
     return {};
 }
@@ -98,7 +99,7 @@ constexpr std::array<OptionRow, 10> option_rows{{
     {"preallocate", "", true, true, set_flag<&DiskSpec::preallocate>},
     {"thin", "on|off", true, true, set_thin},
     {"limit", "SIZE", true, false, set_limit},
-    {"protection", "1|2|3", true, true, set_protection},
+    {"protection", "0|1|2|3", true, true, set_protection},
     {"serial", "TEXT", true, true, set_serial},
 }};
 
@@ -145,6 +146,8 @@ Result<void> apply_attribute(DiskSpec& spec, std::string_view disk, const Field&
         return fail(EINVAL, fmt::format("disk '{}': attribute '{}' is given twice", disk, name));
     }
     spec.attributes.emplace_back(name, text.substr(equals + 1));
+    if (name == "pi_prot_type" && spec.attributes.back().second != "0")
+        spec.protection = true;
     return {};
 }
 

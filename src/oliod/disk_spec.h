@@ -23,14 +23,15 @@ struct DiskSpec {
     bool read_only = false;
     bool preallocate = false;                  // take all the space now
     bool thin = true;                          // hosts may give blocks up
-    std::uint8_t protection_type = 0;          // of T10 protection information, 1 to 3; 0: none
+    bool protection = false;                   // it keeps T10 protection information
+    std::uint8_t protection_type = 0;          // 1 to 3; 0: a host may format it with some
     std::optional<std::uint64_t> limit_bytes;  // RAM: how much of it may be written
     std::string serial;                        // empty: derived from the path
     std::vector<std::pair<std::string, std::string>> attributes;  // names and values, to be set
 };
 
 // A comma in a path is written twice. Options: size=SIZE, block-size=512|4096, direct,
-// write-through, read-only, preallocate, thin=on|off, limit=SIZE, protection=1|2|3, serial=TEXT,
+// write-through, read-only, preallocate, thin=on|off, limit=SIZE, protection=0|1|2|3, serial=TEXT,
 // and each attribute by its name (target/attributes.h): emulate_tpu=1; each at most once.
 // `defaults` has the same options without a path: they hold where the spec does not say otherwise
 // and where they can apply (not size or direct for RAM, not limit for a path). A relative path is

@@ -84,12 +84,17 @@ TEST(DiskSpec, sizes_are_whole_blocks) {
     EXPECT_EQ(fault("ram:512"), "(none)");
 }
 
-TEST(DiskSpec, protection_has_three_types) {
+TEST(DiskSpec, protection_has_three_types_or_none_yet) {
     EXPECT_EQ(parse_disk_spec("a", "", "/here")->protection_type, 0);
+    EXPECT_FALSE(parse_disk_spec("a", "", "/here")->protection);
+    EXPECT_EQ(parse_disk_spec("a,protection=0", "", "/here")->protection_type, 0);
+    EXPECT_TRUE(parse_disk_spec("a,protection=0", "", "/here")->protection);
+    EXPECT_TRUE(parse_disk_spec("a,pi_prot_type=1", "", "/here")->protection);
+    EXPECT_FALSE(parse_disk_spec("a,pi_prot_type=0", "", "/here")->protection);
     EXPECT_EQ(parse_disk_spec("a,protection=2", "", "/here")->protection_type, 2);
     EXPECT_EQ(parse_disk_spec("ram:1G,protection=3", "protection=1", "/")->protection_type, 3);
-    for (const char* wrong : {"0", "4", "", "11", "x"})
-        EXPECT_THAT(fault(fmt::format("a,protection={}", wrong)), HasSubstr("is not 1, 2 or 3"));
+    for (const char* wrong : {"4", "", "11", "x"})
+        EXPECT_THAT(fault(fmt::format("a,protection={}", wrong)), HasSubstr("is not 0, 1, 2 or 3"));
 }
 
 TEST(DiskSpec, provisioning_is_thin_unless_said_otherwise) {

@@ -57,7 +57,7 @@ Result<std::unique_ptr<target::Backstore>> open_path(const DiskSpec& spec) {
                          .write_through = spec.write_through,
                          .read_only = spec.read_only,
                          .block_bytes = spec.block_bytes.value_or(default_block_bytes),
-                         .protection = spec.protection_type != 0,
+                         .protection = spec.protection,
                          .serial = spec.serial});
 }
 
@@ -71,7 +71,7 @@ Result<std::unique_ptr<target::Backstore>> open_disk(const DiskSpec& spec,
                           .block_bytes = spec.block_bytes.value_or(default_block_bytes),
                           .limit_bytes = spec.limit_bytes.value_or(0),
                           .preallocate = spec.preallocate,
-                          .protection = spec.protection_type != 0,
+                          .protection = spec.protection,
                           .name = name,
                           .serial = spec.serial});
 }

@@ -74,12 +74,10 @@ void describe_disks(CLI::App& app, Words& words) {
         app, "--disk", words.disks,
         "A disk: PATH of a file or block device, or ram:SIZE; then options, each after a comma: "
         "size=SIZE (make the file if it is missing), block-size=512|4096, direct (past the page "
-        "cache), write-through (durable when answered), read-only, preallocate, thin=on|off, "
-        "protection=1|2|3 "
-        "(whether "
-        "hosts may give blocks up), limit=SIZE (what a RAM disk may take), serial=TEXT. A comma in "
-        "a "
-        "path is written twice. The first --disk is LUN 0, the next LUN 1, ...")
+        "cache), write-through (durable when answered), read-only, preallocate, thin=on|off "
+        "(whether hosts may give blocks up), protection=0|1|2|3 (T10 protection information), "
+        "limit=SIZE (what a RAM disk may take), serial=TEXT. A comma in a path is written twice. "
+        "The first --disk is LUN 0, the next LUN 1, ...")
         ->type_name("SPEC")
         ->group("Disks");
     app.add_option("--disk-defaults", words.disk_defaults,

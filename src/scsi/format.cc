@@ -20,16 +20,34 @@ std::unexpected<SenseData> wrong_at(std::size_t byte,
     return std::unexpected(invalid_field_in_parameter_list(static_cast<std::uint16_t>(byte), bit));
 }
 
+// FMTPINFO.
+constexpr std::uint8_t format_protection_of(Bytes cdb) noexcept {
+    return static_cast<std::uint8_t>(cdb[1] >> 6);
+}
+
+// By FMTPINFO and PROTECTION FIELD USAGE; -1: there is no such type.
+constexpr int protection_type_of(std::uint8_t format_protection, std::uint8_t usage) noexcept {
+    switch (format_protection << 3 | usage) {
+        case 0b00'000:
+            return 0;
+        case 0b10'000:
+            return 1;
+        case 0b11'000:
+            return 2;
+        case 0b11'001:
+            return 3;
+        default:
+            return -1;
+    }
+}
+
 std::expected<void, SenseData> check_format_cdb(const Request& request, FormatFields& fields) {
     constexpr std::uint8_t last_defect_format = 5;  // PHYSICAL SECTOR; 110b is vendor specific
     const Bytes cdb = request.cdb;
-    const bool has_list = format_has_list(cdb);
-    if ((cdb[1] & 0xC0) != 0)  // FMTPINFO
+    const std::uint8_t protection = format_protection_of(cdb);
+    const bool possible = request.state->protection.supported && format_has_list(cdb);
+    if (protection == 1 || (protection != 0 && !possible))
         return std::unexpected(invalid_field_in_cdb(1, 7));
-    if (!has_list && bit(cdb[1], 5))  // LONGLIST
-        return std::unexpected(invalid_field_in_cdb(1, 5));
-    if (!has_list && bit(cdb[1], 3))  // CMPLST
-        return std::unexpected(invalid_field_in_cdb(1, 3));
     if ((cdb[1] & 0x07) > last_defect_format)
         return std::unexpected(invalid_field_in_cdb(1, 2));
     const std::uint8_t fast = cdb[4] & 0x03;
@@ -80,8 +98,10 @@ std::expected<FormatFields, SenseData> parse_format(const Request& request, Byte
     const std::size_t header_bytes = long_list ? 8 : 4;
     if (list.size() < header_bytes)
         return too_short();
-    if ((list[0] & 0x07) != 0)  // PROTECTION FIELD USAGE
+    const int type = protection_type_of(format_protection_of(request.cdb), list[0] & 0x07);
+    if (type < 0)  // PROTECTION FIELD USAGE
         return wrong_at(0, std::uint8_t{2});
+    fields.protection_type = static_cast<std::uint8_t>(type);
     constexpr std::uint8_t options_without_validity = 0x78;  // DPRY, DCRT, STPF, IP
     const bool options_valid = bit(list[1], 7);              // FOV
     if (!options_valid && (list[1] & options_without_validity) != 0)

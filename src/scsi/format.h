@@ -16,15 +16,18 @@ struct FormatFields {
     bool immediate = false;
     bool fast = false;                    // FFMT = 01b: blocks need not be written
     std::vector<std::uint8_t> pattern{};  // of each block, repeated to its end; empty: zeros
+    std::uint8_t protection_type = 0;     // of the medium afterwards, 0 to 3
 };
 
 // Whether the CDB takes a parameter list: FMTDATA. How long it is only its data tell.
 [[nodiscard]] bool format_has_list(Bytes cdb) noexcept;
 
-// `list` is all that the host sent; empty without FMTDATA. Defects are not managed here, so a list
-// of them must be empty; and protection information is not offered:
-// - INVALID FIELD IN CDB: FMTPINFO, a DEFECT LIST FORMAT that SBC-4 does not define, FFMT = 10b and
-//   11b, and LONGLIST or CMPLST without FMTDATA;
+// `list` is all that the host sent; empty without FMTDATA, and LONGLIST and CMPLST say nothing
+// then. Defects are not managed here, so a list of them must be empty. FMTPINFO and PROTECTION
+// FIELD USAGE choose the type of protection (SBC-4 5.4, the table of both), where the unit can have
+// any:
+// - INVALID FIELD IN CDB: FMTPINFO = 01b; one that the unit cannot have, or without FMTDATA; a
+//   DEFECT LIST FORMAT that SBC-4 does not define; FFMT = 10b and 11b;
 // - PARAMETER LIST LENGTH ERROR: the list is shorter than its header, its pattern or its defects;
 // - INVALID FIELD IN PARAMETER LIST: everything else, with the place.
 [[nodiscard]] std::expected<FormatFields, SenseData> parse_format(const Request& request,

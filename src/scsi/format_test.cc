@@ -1,6 +1,9 @@
 #include "scsi/format.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <array>
 
 #include "scsi/request_testing.h"
 
@@ -12,8 +15,10 @@ using testing::describe;
 using testing::hex;
 using testing::to_hex;
 
-std::expected<FormatFields, SenseData> format(std::string_view cdb_text, std::string_view list) {
-    static const Asked unit;
+std::expected<FormatFields, SenseData> format(std::string_view cdb_text, std::string_view list,
+                                              bool protection = false) {
+    static Asked unit;
+    unit.state.protection.supported = protection;
     const auto cdb = hex(cdb_text);
     const auto row = find_row(cdb);
     if (const auto usage = check_usage(**row, cdb); !usage)
@@ -41,11 +46,49 @@ TEST(FormatUnit, WithoutAListItIsZerosAndNotImmediate) {
 
 TEST(FormatUnit, CdbIsChecked) {
     EXPECT_EQ(describe(format("04 80 00 00 00 00", "")), "5/24/00 cdb 1.7");  // FMTPINFO
-    EXPECT_EQ(describe(format("04 20 00 00 00 00", "")), "5/24/00 cdb 1.5");  // LONGLIST
-    EXPECT_EQ(describe(format("04 08 00 00 00 00", "")), "5/24/00 cdb 1.3");  // CMPLST
+    EXPECT_TRUE(format("04 20 00 00 00 00", "")) << "LONGLIST says nothing without a list";
+    EXPECT_TRUE(format("04 08 00 00 00 00", "")) << "nor does CMPLST";
     EXPECT_EQ(describe(format("04 06 00 00 00 00", "")), "5/24/00 cdb 1.2");
     EXPECT_EQ(describe(format("04 00 00 00 02 00", "")), "5/24/00 cdb 4.1");
     EXPECT_EQ(describe(format("04 00 01 00 00 00", "")), "5/24/00 cdb 2.0");
+}
+
+// SBC-4, the table of FMTPINFO and PROTECTION FIELD USAGE: what it makes of SPT = 111b and PROTECT
+// = 1, and of PROTECT = 0. A digit is a type; C: INVALID FIELD IN CDB, L: INVALID FIELD IN
+// PARAMETER LIST.
+TEST(FormatUnit, ProtectionTypesAreThoseOfTheStandardsTable) {
+    struct Row {
+        int format_protection;
+        std::string_view offered;  // by PROTECTION FIELD USAGE, 000b to 111b
+        std::string_view not_offered;
+    };
+    constexpr std::array<Row, 4> golden{{
+        {0b00, "0LLLLLLL", "0LLLLLLL"},
+        {0b01, "CCCCCCCC", "CCCCCCCC"},
+        {0b10, "1LLLLLLL", "CCCCCCCC"},
+        {0b11, "23LLLLLL", "CCCCCCCC"},
+    }};
+    for (const Row& row : golden)
+        for (unsigned usage = 0; usage < 8; ++usage)
+            for (const bool offered : {false, true})
+                for (const bool long_list : {false, true}) {
+                    const auto cdb =
+                        fmt::format("04 {:02x} 00 00 00 00",
+                                    row.format_protection << 6 | (long_list ? 0x38 : 0x18));
+                    const auto list =
+                        fmt::format("{:02x} 00 00 00{}", usage, long_list ? " 00 00 00 00" : "");
+                    const auto fields = format(cdb, list, offered);
+                    const char expected = (offered ? row.offered : row.not_offered)[usage];
+                    if (expected == 'C')
+                        EXPECT_EQ(describe(fields), "5/24/00 cdb 1.7") << cdb << " " << list;
+                    else if (expected == 'L')
+                        EXPECT_EQ(describe(fields), "5/26/00 list 0.2") << cdb << " " << list;
+                    else
+                        EXPECT_EQ(fields ? fields->protection_type : -1, expected - '0')
+                            << cdb << " " << list;
+                }
+    EXPECT_EQ(describe(format("04 80 00 00 00 00", "", true)), "5/24/00 cdb 1.7") << "no list";
+    EXPECT_EQ(format("04 00 00 00 00 00", "", true)->protection_type, 0);
 }
 
 TEST(FormatUnit, ShortAndLongHeaders) {

@@ -56,8 +56,7 @@ void put_standard_data(const Request& request, Builder& into) {
     static const Identification nobody;
     const Identification& who = request.state ? request.state->identification : nobody;
     const PortDescription* port = request.nexus.port;
-    const bool protection = request.state && (request.state->protection.supported ||
-                                              request.state->protection.type != 0);
+    const bool protection = request.state && request.state->protection.offered();
     const std::uint8_t access_change =
         request.state && port ? access_change_of(request.state->access, port->relative_port) : 0;
     const bool third_party = request.state && request.state->settings.third_party_copy;

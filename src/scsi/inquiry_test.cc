@@ -126,7 +126,7 @@ TEST(VitalProductData, ExtendedInquiry) {
     unit.state.mode_pages.write_cache_enabled = false;
     unit.state.mode_pages.write_cache_changeable = false;
     unit.state.protection.type = 3;
-    EXPECT_EQ(unit.asked("12 01 86 00 ff 00"), "00 86 00 3c 24 07 00 01 00 00 00 00 00 60" + zeros);
+    EXPECT_EQ(unit.asked("12 01 86 00 ff 00"), "00 86 00 3c 24 07 00 21 00 00 00 00 00 60" + zeros);
 }
 
 TEST(VitalProductData, BlockLimits) {
@@ -207,9 +207,9 @@ TEST(VitalProductData, SupportedBlockLengths) {
     EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 02 00 00 01 00 00");
     unit.state.geometry.block_bytes = 4096;
     unit.state.protection.type = 1;
-    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 05 02 00 00");
+    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 0d 02 00 00");
     unit.state.protection.type = 3;
-    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 04 08 00 00");
+    EXPECT_EQ(unit.asked("12 01 b4 00 ff 00"), "00 b4 00 08 00 00 10 00 0c 08 00 00");
 }
 
 }  // namespace

@@ -90,6 +90,11 @@ struct Streams {
 struct Protection {
     std::uint8_t type = 0;   // 0 to 3: how the medium is formatted
     bool supported = false;  // the store can keep it: FORMAT UNIT may choose another type
+    // What FORMAT UNIT has chosen; it outlives the daemon. None: nobody has formatted the unit.
+    std::optional<std::uint8_t> formatted;
+
+    // Whether hosts are told that the unit can have it (PROTECT of the standard INQUIRY data).
+    [[nodiscard]] bool offered() const noexcept { return supported || type != 0; }
 };
 
 // What an administrator sets and no other part of the state shows; target/attributes.h has the
@@ -101,7 +106,9 @@ struct UnitSettings {
     bool operation_code_report = true;        // REPORT SUPPORTED OPERATION CODES exists
     bool enforce_session_identifiers = true;  // a registration belongs to a session's ISID
     bool force_aptpl = false;                 // every reservation outlives a loss of power
-    bool verify_protection = false;
+    // Tuples that travel with the data (a PROTECT field other than 000b) are checked. Off, those
+    // who take and send them are left to check them, and hosts are told so.
+    bool verify_protection = true;
     std::uint32_t queue_depth = limits::commands_per_nexus;
     std::uint32_t submit_type = 0;
 };

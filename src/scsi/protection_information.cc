@@ -166,7 +166,8 @@ ProtectionExpectation expectations(const CommandRow& row, Bytes cdb, const Logic
                                    TagSet tags, std::uint64_t lba) noexcept {
     ProtectionExpectation expected;
     expected.type = state.protection.type;
-    if (protect_field_of(row, cdb) == 0 && state.mode_pages.protection_check_disabled)
+    if (protect_field_of(row, cdb) == 0 ? state.mode_pages.protection_check_disabled
+                                        : !state.settings.verify_protection)
         return expected;
     expected.tags.guard = tags.guard;
     if (row.cdb_bytes == long_cdb_bytes) {
@@ -196,6 +197,14 @@ ProtectionExpectation default_expectations(const LogicalUnitState& state,
     expected.tags = {checked, false, checked && expected.type == 1};
     expected.reference = static_cast<std::uint32_t>(lba);
     return expected;
+}
+
+std::uint8_t protection_checks_of(const LogicalUnitState& state) noexcept {
+    // By type. A unit that can have any type says what it can check, not what it checks now.
+    static constexpr std::array<std::uint8_t, 4> checks{0x00, 0x05, 0x07, 0x04};
+    if (!state.settings.verify_protection)
+        return 0x00;
+    return state.protection.supported ? std::uint8_t{0x07} : checks[state.protection.type & 3];
 }
 
 ProtectionMaking making_of(const LogicalUnitState& state, std::uint64_t lba) noexcept {

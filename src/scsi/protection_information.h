@@ -117,6 +117,11 @@ struct ProtectionExpectation {
 // are not, and for type 3 those are the application and the reference tags.
 [[nodiscard]] TagSet compared_tags(TagSet tags, const LogicalUnitState& state) noexcept;
 
+// GRD_CHK, APP_CHK and REF_CHK, as the VPD pages 86h and B4h have them: which tags of what is read
+// are checked. Of application tags those are that a 32-byte CDB brings; of type 3 the reference tag
+// is not known.
+[[nodiscard]] std::uint8_t protection_checks_of(const LogicalUnitState& state) noexcept;
+
 // What the device server makes itself for data that come without tuples (SBC-4 4.21.3, WRPROTECT =
 // 000b).
 struct ProtectionMaking {

@@ -262,6 +262,19 @@ TEST(ProtectionExpectations, DpiczSwitchesChecksWithoutAProtectFieldOff) {
     EXPECT_EQ(default_expectations(unit.state, 7).tags, (TagSet{true, false, false}));
 }
 
+TEST(ProtectionExpectations, NothingThatTravelsIsCheckedWherePiProtVerifyIsOff) {
+    Asked unit;
+    unit.state.protection.type = 1;
+    unit.state.settings.verify_protection = false;
+    const auto with = hex("28 20 00000010 00 0001 00");
+    const auto without = hex("28 00 00000010 00 0001 00");
+    const TagSet all{true, true, true};
+    EXPECT_EQ(expectations(row_of(with), with, unit.state, all, 16).tags, TagSet{});
+    EXPECT_EQ(expectations(row_of(without), without, unit.state, all, 16).tags,
+              (TagSet{true, false, true}));
+    EXPECT_EQ(default_expectations(unit.state, 16).tags, (TagSet{true, false, true}));
+}
+
 TEST(ProtectionMaking, IsThatOfWrprotect000b) {
     Asked unit;
     unit.state.protection.type = 1;
@@ -446,7 +459,20 @@ TEST(ProtectionPages, InquiryReadCapacityAndTheControlPageSayWhatTheUnitCanAndIs
     EXPECT_EQ(inquiry_byte_5() & 1, 0);
     EXPECT_EQ(extended_byte_4(), 0);
     EXPECT_EQ(capacity_byte_12(), 0);
+    const auto extended_byte_7 = [&] { return int{(*unit.ask("12 01 86 00 ff 00"))[7]}; };
+    const auto lengths = [&] {
+        const auto page = *unit.ask("12 01 b4 00 ff 00");
+        return std::pair{int{page[8]}, int{page[9]}};
+    };
+    EXPECT_EQ(extended_byte_7(), 0x01);
+    EXPECT_EQ(lengths(), (std::pair{0x00, 0x01}));  // T0PS
     unit.state.protection.supported = true;
+    EXPECT_EQ(extended_byte_7(), 0x21);             // NO_PI_CHK
+    EXPECT_EQ(lengths(), (std::pair{0x0F, 0x0F}));  // NO_PI_CHK and all checks; T3PS to T0PS
+    unit.state.settings.verify_protection = false;
+    EXPECT_EQ(extended_byte_4(), 0x38);
+    EXPECT_EQ(lengths(), (std::pair{0x08, 0x0F}));
+    unit.state.settings.verify_protection = true;
     EXPECT_EQ(inquiry_byte_5() & 1, 1);
     EXPECT_EQ(extended_byte_4(), 0x3F);  // SPT 111b, GRD_CHK, APP_CHK, REF_CHK
     EXPECT_EQ(capacity_byte_12(), 0);

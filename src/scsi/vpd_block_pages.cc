@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "scsi/logical_unit_state.h"
+#include "scsi/protection_information.h"
 #include "scsi/provisioning.h"
 #include "scsi/vpd_pages.h"
 
@@ -75,14 +76,17 @@ void put_referrals(const Request& request, Builder& into) {  // SBC-4 6.6.8
     into.be32(referrals.segment_multiplier);
 }
 
-// Supported Block Lengths And Protection Types: FORMAT UNIT changes neither, so there is one.
+// Supported Block Lengths And Protection Types: one length, which FORMAT UNIT does not change, with
+// every type that it can choose.
 void put_supported_block_lengths(const Request& request, Builder& into) {
-    const std::uint8_t type = request.state->protection.type;
-    // GRD_CHK, APP_CHK, REF_CHK: as the Extended INQUIRY Data page says.
-    const std::uint8_t checks = type == 0 ? 0x00 : type == 3 ? 0x04 : 0x05;
+    const Protection& protection = request.state->protection;
+    constexpr std::uint8_t unchecked_escapes = 0x08;  // NO_PI_CHK
     into.be32(request.state->geometry.block_bytes);
-    into.u8(checks);
-    into.u8(static_cast<std::uint8_t>(1U << type));  // T3PS, T2PS, T1PS, T0PS
+    into.u8(static_cast<std::uint8_t>(protection_checks_of(*request.state) |
+                                      (protection.offered() ? unchecked_escapes : 0)));
+    into.u8(protection.supported  // T3PS, T2PS, T1PS, T0PS
+                ? std::uint8_t{0x0F}
+                : static_cast<std::uint8_t>(1U << protection.type));
     into.be16(0);
 }
 

@@ -7,6 +7,7 @@
 #include "scsi/extended_copy.h"
 #include "scsi/logical_unit_state.h"
 #include "scsi/pollable_sense.h"
+#include "scsi/protection_information.h"
 
 namespace olio::scsi {
 
@@ -55,22 +56,18 @@ void put_extended_inquiry(const Request& request, Builder& into) {  // SPC-5 7.7
     const ModePages& mode = request.state->mode_pages;
     const Protection& protection = request.state->protection;
     // SPT: 111b says that FORMAT UNIT can make all types; else only the type in use is supported:
-    // 000b type 1, 010b type 2, 100b type 3. Then GRD_CHK, APP_CHK and REF_CHK: of application tags
-    // only those are checked that a 32-byte CDB brings.
+    // 000b type 1, 010b type 2, 100b type 3. Then GRD_CHK, APP_CHK and REF_CHK.
     const std::uint8_t supported_types = protection.supported ? std::uint8_t{0x07}
                                          : protection.type == 0
                                              ? std::uint8_t{0x00}
                                              : static_cast<std::uint8_t>((protection.type - 1) * 2);
-    const std::uint8_t checks = protection.supported   ? 0x07
-                                : protection.type == 0 ? 0x00
-                                : protection.type == 1 ? 0x05
-                                : protection.type == 2 ? 0x07
-                                                       : 0x04;
     const bool volatile_cache = mode.write_cache_enabled || mode.write_cache_changeable;
-    into.u8(static_cast<std::uint8_t>(supported_types << 3 | checks));
+    into.u8(static_cast<std::uint8_t>(supported_types << 3 | protection_checks_of(*request.state)));
     into.u8(0x07);                          // HEADSUP, ORDSUP, SIMPSUP
     into.u8(volatile_cache ? 0x01 : 0x00);  // V_SUP
-    into.u8(0x01);                          // LUICLR: unit attentions are cleared per I_T nexus
+    // NO_PI_CHK: blocks whose tuples switch checks off are not checked when written either. LUICLR:
+    // unit attentions are cleared per I_T nexus.
+    into.u8(static_cast<std::uint8_t>((protection.offered() ? 0x20 : 0x00) | 0x01));
     into.u8(request.state->access.referrals.empty() ? 0x00 : 0x10);  // R_SUP
     into.zeros(4);
     into.u8(limits::sense_bytes);  // MAXIMUM SUPPORTED SENSE DATA LENGTH

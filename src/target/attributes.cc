@@ -210,17 +210,32 @@ Result<void> set_optimal_transfer(Target target, std::uint32_t value) {
 std::uint32_t get_protection_type(Source from) {
     return from.state.protection.type;
 }
-std::uint32_t get_store_protection(Source from) {
-    return from.capabilities.protection == Support::native ? from.state.protection.type : 0;
-}
+// As with LIO: in force at once, and the tuples stay what they are until they are formatted.
 Result<void> set_protection_type(Target target, std::uint32_t value) {
-    if (value != target.state.protection.type)
-        return cannot(ENOSYS, target, "FORMAT UNIT changes the type of protection, nothing else");
+    if (value != 0 && target.capabilities.protection != Support::native)
+        return cannot(ENOSYS, target, "it keeps no protection information");
+    target.state.protection.type = static_cast<std::uint8_t>(value);
+    target.state.settings.verify_protection = true;
     return {};
 }
 Result<void> set_protection_format(Target target, std::uint32_t value) {
-    if (value != 0)
-        return cannot(ENOSYS, target, "FORMAT UNIT formats protection information");
+    if (value == 0)
+        return {};
+    if (target.capabilities.protection != Support::native)
+        return cannot(ENOSYS, target, "it keeps no protection information");
+    if (target.state.protection.type == 0)
+        return cannot(ENODEV, target, "its pi_prot_type is 0: there is nothing to format");
+    target.format_protection = true;
+    return {};
+}
+
+std::uint32_t get_protection_verify(Source from) {
+    return from.state.protection.type != 0 && from.state.settings.verify_protection ? 1 : 0;
+}
+// Without protection information it stays 0, and that is no error, as with LIO.
+Result<void> set_protection_verify(Target target, std::uint32_t value) {
+    if (target.state.protection.type != 0)
+        target.state.settings.verify_protection = value != 0;
     return {};
 }
 
@@ -385,8 +400,8 @@ constexpr std::array rows{
               0,
               3,
               "0",
-              "Type of protection information that the backing store itself keeps.",
-              get_store_protection,
+              "Type of protection information that a device below keeps by itself: always none.",
+              always<0>,
               nullptr,
               {}},
     Attribute{"hw_queue_depth",
@@ -431,25 +446,21 @@ constexpr std::array rows{
               0,
               1,
               "0",
-              "Formats protection information. Shows 0, as with LIO.",
+              "1 makes all protection information FFh, which switches checks off until the blocks "
+              "are written again. Shows 0, as with LIO.",
               always<0>,
               set_protection_format,
               {}},
     Attribute{"pi_prot_type", number, while_not_exported, 0, 3, "0",
-              "Type of protection information of the medium.", get_protection_type,
-              set_protection_type, inquiry_changed},
+              "Type of protection information of the medium; 0: none. Hosts choose it by FORMAT "
+              "UNIT.",
+              get_protection_type, set_protection_type, UnitAttention::capacity_data_changed},
     Attribute{
-        "pi_prot_verify",
-        boolean,
-        while_not_exported,
-        0,
-        1,
-        "0",
-        "Kept for LIO's tools: protection information is always checked on its way to the host "
-        "and to the medium.",
-        get_setting<&Settings::verify_protection>,
-        set_setting<&Settings::verify_protection>,
-        {}},
+        "pi_prot_verify", boolean, while_not_exported, 0, 1, "0",
+        "Protection information that travels with the data (a PROTECT field other than 000b) is "
+        "checked. 1 as soon as pi_prot_type is not 0. What is made and stripped here is always "
+        "checked.",
+        get_protection_verify, set_protection_verify, inquiry_changed},
     Attribute{"queue_depth",
               number,
               while_not_exported,

@@ -41,6 +41,9 @@ struct AttributeTarget {
     const StoreCapabilities& capabilities;
     Backstore& store;
     const std::string& unit_name;
+    // Set by pi_prot_format: every tuple is to become FFh. That may take long, and is left to who
+    // sets the attribute.
+    bool format_protection = false;
 };
 
 struct Attribute {

@@ -215,6 +215,43 @@ TEST_F(AttributeTest, WhatTheStoreCannotDoIsRefused) {
     EXPECT_EQ(write("emulate_write_cache", read("emulate_write_cache") != 0 ? "1" : "0"), 0);
 }
 
+TEST_F(AttributeTest, OfADiskThatKeepsNoProtectionInformationAnswerAsLioDoes) {
+    EXPECT_EQ(write("pi_prot_type", "0"), 0);
+    EXPECT_EQ(write("pi_prot_type", "1"), ENOSYS);
+    EXPECT_EQ(write("pi_prot_type", "4"), EINVAL);
+    EXPECT_EQ(write("pi_prot_format", "1"), ENOSYS);
+    EXPECT_EQ(write("pi_prot_format", "0"), 0);
+    EXPECT_EQ(write("pi_prot_verify", "1"), 0);
+    EXPECT_EQ(read("pi_prot_verify"), 0U);
+    EXPECT_EQ(read("hw_pi_prot_type"), 0U);
+}
+
+// The answers of a real LIO to a RAM disk, but for type 2, which LIO has not.
+TEST_F(AttributeTest, OfProtectionInformationFollowOneAnotherAsLiosDo) {
+    medium = make_protected_medium();
+    store = make_fake_store(medium);
+    state = make_state({}, *store);
+    EXPECT_EQ(read("pi_prot_type"), 0U);
+    EXPECT_EQ(read("pi_prot_verify"), 0U);
+    EXPECT_EQ(write("pi_prot_format", "1"), ENODEV) << "of type 0 there is nothing to format";
+    for (const std::uint32_t type : {1U, 2U, 3U}) {
+        EXPECT_EQ(write("pi_prot_type", std::to_string(type)), 0);
+        EXPECT_EQ(read("pi_prot_type"), type);
+        EXPECT_EQ(state.protection.type, type);
+        EXPECT_EQ(read("pi_prot_verify"), 1U) << "on by itself";
+        EXPECT_EQ(read("hw_pi_prot_type"), 0U);
+    }
+    EXPECT_EQ(write("pi_prot_verify", "0"), 0);
+    EXPECT_EQ(read("pi_prot_verify"), 0U);
+    EXPECT_FALSE(state.settings.verify_protection);
+    EXPECT_EQ(write("pi_prot_format", "1"), 0);
+    EXPECT_EQ(read("pi_prot_format"), 0U);
+    EXPECT_EQ(write("pi_prot_type", "0"), 0);
+    EXPECT_EQ(read("pi_prot_verify"), 0U);
+    EXPECT_EQ(write("pi_prot_verify", "1"), 0);
+    EXPECT_EQ(read("pi_prot_verify"), 0U);
+}
+
 TEST_F(AttributeTest, AValueReadCanBeWrittenBack) {
     for (const Attribute& attribute : attributes()) {
         if (attribute.access == AttributeAccess::read_only)
@@ -384,6 +421,47 @@ TEST_F(AttributeEffects, WithInterlock2ARefusalIsToldAgain) {
     EXPECT_EQ(rig.run(*other, test_unit_ready).additional(), 0x2C09U);
     EXPECT_EQ(rig.run(*other, {3, 0, 0, 0, 18, 0}, {}, 18).in[13], 0x09);
     EXPECT_EQ(rig.run(*nexus, test_unit_ready).status, scsi::Status::good);
+}
+
+TEST_F(AttributeEffects, ADiskCanBeMadeWithProtectionInformationFormatted) {
+    medium = make_protected_medium();
+    medium->tuples->write(7, std::vector<std::uint8_t>(8, 0x11));
+    make({{"pi_prot_type", "3"}});
+    EXPECT_EQ(medium->tuples->read(7, 1), std::vector<std::uint8_t>(8, 0x11)) << "it is kept";
+    std::vector<std::uint8_t> capacity{0x9E, 0x10};
+    capacity.resize(16);
+    capacity[13] = 32;
+    EXPECT_EQ(rig.run(*nexus, capacity, {}, 32).in[12], 0x05);  // P_TYPE 010b, PROT_EN
+    EXPECT_EQ(set("pi_prot_type", "1"), EINVAL);
+    EXPECT_EQ(set("pi_prot_format", "1"), EINVAL);
+    EXPECT_EQ(medium->tuples->read(7, 1), std::vector<std::uint8_t>(8, 0x11));
+}
+
+TEST_F(AttributeEffects, FormattingProtectionInformationLeavesTheBlocks) {
+    medium = make_protected_medium();
+    make({{"pi_prot_type", "1"}});
+    const std::vector<std::uint8_t> data(512, 0x42);
+    ASSERT_EQ(rig.write(*nexus, 7, data).status, scsi::Status::good);
+    EXPECT_NE(medium->tuples->read(7, 1), std::vector<std::uint8_t>(8, 0xFF));
+    const auto format = [&] {
+        int answer = -1;
+        bool ended = false;
+        rig.on(0, [&] {  // as if no LUN were this disk
+            unit->set_attribute("pi_prot_format", "1", false, [&](Result<void> done) {
+                answer = done ? 0 : done.error().code;
+                ended = true;
+            });
+        });
+        EXPECT_TRUE(rig.wait(0, [&] { return ended; }));
+        return answer;
+    };
+    EXPECT_EQ(format(), 0);
+    EXPECT_EQ(medium->tuples->read(7, 1), std::vector<std::uint8_t>(8, 0xFF));
+    EXPECT_EQ(rig.read(*nexus, 7, 1).in, data);
+    EXPECT_EQ(get("pi_prot_type"), 1U);
+    medium->clearing_fails = true;
+    EXPECT_EQ(format(), EIO);
+    EXPECT_EQ(get("pi_prot_type"), 1U);
 }
 
 TEST_F(AttributeEffects, AnAttributeThatCannotBeKeepsTheDiskFromOpening) {

@@ -7,10 +7,12 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "reactor/shard.h"
 #include "scsi/background.h"
+#include "scsi/types.h"
 #include "target/backstore.h"
 #include "target/fence.h"
 
@@ -81,6 +83,11 @@ class BackgroundTask final : private StoreCompletion, private reactor::Task {
 struct BackgroundPlan {
     scsi::BackgroundKind kind = scsi::BackgroundKind::none;
     std::vector<Stretch> stretches{};
+    // The medium has this type of protection information afterwards, and every tuple is FFh before
+    // the stretches begin. Only where the store keeps tuples, and only for what takes the medium.
+    // While it is worked at it has none; when it fails it has the type of before.
+    std::optional<std::uint8_t> protection_type{};
+    scsi::NexusId asked_by = 0;  // who is not told that READ CAPACITY has another answer then
     // On the home shard, with the state that is about to be published: what the beginning and the
     // end change in it beside the operation's own place. Both may be null.
     std::move_only_function<void(scsi::LogicalUnitState&)> begin{};

@@ -195,6 +195,8 @@ void EngineImpl::read_settings(LogicalUnitOptions options, std::unique_ptr<Backs
             Result<void> read = read_unit_settings(**found, first);
             if (read)
                 read = apply_saved_mode_pages(first, *store);
+            if (read)
+                apply_formatted_type(first, options.name);
             if (!read) {
                 done(
                     fail(EINVAL, fmt::format("{}: {}: {}. Repair the file, or remove it if no host "

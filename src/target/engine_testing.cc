@@ -218,6 +218,13 @@ class FakeStore final : public Backstore {
             return Backstore::open_protection_channel(shard);
         return std::make_unique<FakeChannel>(medium_->tuples, shard);
     }
+    Result<void> clear_protection() override {
+        if (!medium_->tuples || medium_->clearing_fails)
+            return Backstore::clear_protection();
+        const std::size_t bytes = medium_->blocks_ * scsi::protection_bytes;
+        medium_->tuples->write(0, std::vector<std::uint8_t>(bytes, 0xFF));
+        return {};
+    }
     Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard& shard) override {
         return std::make_unique<FakeChannel>(medium_, shard);
     }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/limits.h"
-#include "scsi/format.h"
 #include "scsi/maintenance.h"
 
 namespace olio::target {
@@ -111,18 +110,19 @@ bool DeviceServer::MaintenanceHandlers::prepare_format(Command& c) {
     return false;
 }
 
-BackgroundPlan DeviceServer::MaintenanceHandlers::plan_format(
-    Command& c, const std::vector<std::uint8_t>& pattern) {
-    BackgroundPlan plan{
-        .kind = BackgroundKind::format, .stretches = {}, .begin = nullptr, .conclude = nullptr};
+BackgroundPlan DeviceServer::MaintenanceHandlers::plan_format(Command& c,
+                                                              const scsi::FormatFields& fields) {
+    BackgroundPlan plan{.kind = BackgroundKind::format, .asked_by = c.nexus_->id()};
     const scsi::Geometry& geometry = c.unit_->state().geometry;
-    if (pattern.empty())
+    if (c.unit_->state().protection.supported)
+        plan.protection_type = fields.protection_type;
+    if (fields.pattern.empty())
         plan.stretches.push_back(zeros(*c.unit_));
     else
         plan.stretches.push_back(
             {.opcode = StoreOpcode::write,
              .range = {0, geometry.blocks},
-             .pattern = scsi::block_of_pattern(pattern, geometry.block_bytes, false)});
+             .pattern = scsi::block_of_pattern(fields.pattern, geometry.block_bytes, false)});
     plan.conclude = [](LogicalUnitState& state, const BackgroundResult& result) {
         state.background.fault =
             result.status == StoreStatus::good ? MediumFault::none : MediumFault::format_corrupted;
@@ -135,7 +135,7 @@ Step DeviceServer::MaintenanceHandlers::execute_format(Command& c) {
     const auto fields = scsi::parse_format(request_of(c, &c.unit_->state(), nexus), c.data_out);
     if (!fields)
         return refuse(c, fields.error());
-    return run(c, plan_format(c, fields->pattern), fields->immediate,
+    return run(c, plan_format(c, *fields), fields->immediate,
                scsi::make_sense(sense::format_command_failed));
 }
 
@@ -151,8 +151,7 @@ Step DeviceServer::MaintenanceHandlers::execute_sanitize(Command& c) {
         return exit_failure_mode(c);
     // One that failed without AUSE can be followed only by one without.
     const bool unrestricted = fields->unrestricted_exit;
-    BackgroundPlan plan{
-        .kind = BackgroundKind::sanitize, .stretches = {}, .begin = nullptr, .conclude = nullptr};
+    BackgroundPlan plan{.kind = BackgroundKind::sanitize};
     if (fields->action == scsi::SanitizeAction::block_erase) {
         plan.stretches.push_back({.opcode = StoreOpcode::write_zeroes,
                                   .range = {0, state.geometry.blocks},
@@ -236,10 +235,7 @@ Step DeviceServer::MaintenanceHandlers::start_self_test(Command& c, SelfTestCode
     const bool whole =
         code == SelfTestCode::background_extended || code == SelfTestCode::foreground_extended;
     BackgroundPlan plan{.kind = background ? BackgroundKind::background_self_test
-                                           : BackgroundKind::foreground_self_test,
-                        .stretches = {},
-                        .begin = nullptr,
-                        .conclude = nullptr};
+                                           : BackgroundKind::foreground_self_test};
     const std::uint64_t places = whole ? 1 : std::min(short_test_places, blocks);
     for (std::uint64_t place = 0; place < places; ++place) {
         const std::uint64_t first = places == 1 ? 0 : (blocks - 1) / (places - 1) * place;

@@ -1,6 +1,7 @@
 // FORMAT UNIT, SANITIZE, SEND DIAGNOSTIC and WRITE BUFFER.
 #pragma once
 
+#include "scsi/format.h"
 #include "target/background.h"
 #include "target/device_server.h"
 
@@ -17,7 +18,7 @@ struct DeviceServer::MaintenanceHandlers {
   private:
     class Waiting;
 
-    static BackgroundPlan plan_format(Command&, const std::vector<std::uint8_t>& pattern);
+    static BackgroundPlan plan_format(Command&, const scsi::FormatFields& fields);
     static Step exit_failure_mode(Command&);
     static Step start_self_test(Command&, scsi::SelfTestCode code, bool logged);
     static Step abort_self_test(Command&);

@@ -246,10 +246,13 @@ class LogicalUnitImpl final : public LogicalUnit,
                  std::move_only_function<void()> done);
     void close_views(std::move_only_function<void()> done);
     void note_space(const StoreSpace& space);
+    void format_protection(Done done);  // every tuple becomes FFh
     void begin_background(BackgroundPlan plan, unsigned origin, BackgroundBegun begun,
                           BackgroundEnded ended);
     void start_background_task();
+    void clear_tuples();
     void end_background(BackgroundResult result);
+    void conclude_background(BackgroundResult result);
     [[nodiscard]] bool medium_is_taken() const noexcept;  // by a format or the like
     // Stops what is under way; `next` when it has ended, on the home shard.
     void after_background(std::move_only_function<void()> next);

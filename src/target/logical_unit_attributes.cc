@@ -1,5 +1,8 @@
 // A logical unit's attributes: at its making, and later.
+#include <cerrno>
+
 #include "target/attributes.h"
+#include "target/background.h"
 #include "target/logical_unit.h"
 
 namespace olio::target {
@@ -17,13 +20,16 @@ Result<LogicalUnitState> make_state_with_attributes(const LogicalUnitOptions& op
             return std::unexpected(attribute.error());
         OLIO_TRY(set_attribute(target, **attribute, value, false));
     }
+    if (target.format_protection)
+        OLIO_TRY(store.clear_protection());
     return state;
 }
 
 void LogicalUnitImpl::set_attribute(std::string name, std::string value, bool exported, Done done) {
     const auto result = std::make_shared<Result<void>>();
+    const auto format = std::make_shared<bool>(false);
     change_state(
-        [this, result, name = std::move(name), value = std::move(value),
+        [this, result, format, name = std::move(name), value = std::move(value),
          exported](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             StateEffects effects;
             effects.changed = false;
@@ -36,14 +42,35 @@ void LogicalUnitImpl::set_attribute(std::string name, std::string value, bool ex
             AttributeTarget target{state, capabilities, *store_, options_.name};
             const std::uint32_t before = (*attribute)->get({state, capabilities});
             *result = target::set_attribute(target, **attribute, value, exported);
+            *format = target.format_protection;
             effects.changed =
                 result->has_value() && (*attribute)->get({state, capabilities}) != before;
             if (effects.changed)
                 effects.attention = (*attribute)->attention;
             return effects;
         },
-        [result, done = std::move(done)](const std::expected<void, Refusal>&) mutable {
-            done(std::move(*result));
+        [this, result, format,
+         done = std::move(done)](const std::expected<void, Refusal>&) mutable {
+            if (*format)
+                format_protection(std::move(done));
+            else
+                done(std::move(*result));
+        });
+}
+
+void LogicalUnitImpl::format_protection(Done done) {
+    // Shared: it either does not begin or ends.
+    const auto answer = std::make_shared<Done>(std::move(done));
+    run_background(
+        {.kind = scsi::BackgroundKind::format, .protection_type = state()->protection.type},
+        [this, answer](const std::expected<void, Refusal>& begun) {
+            if (!begun)
+                (*answer)(fail(EBUSY, name() + ": it is being formatted, sanitized or tested"));
+        },
+        [this, answer](const BackgroundResult& ended) {
+            (*answer)(ended.status == StoreStatus::good
+                          ? Result<void>{}
+                          : fail(EIO, name() + ": its protection information cannot be formatted"));
         });
 }
 

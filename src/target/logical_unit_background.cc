@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/log.h"
 #include "scsi/provisioning.h"
 #include "target/background.h"
 #include "target/logical_unit.h"
+#include "target/unit_settings.h"
 
 namespace olio::target {
 
@@ -16,6 +18,34 @@ namespace {
 
 constexpr std::uint64_t end_of_medium = std::numeric_limits<std::uint64_t>::max();
 
+// Makes every tuple FFh, on a helper thread: there may be many.
+class TupleClearing final : private reactor::Operation {
+  public:
+    TupleClearing(Backstore& store, std::move_only_function<void(Result<void>)> done)
+        : store_(store), done_(std::move(done)) {}
+    void start(reactor::Shard& shard) {
+        shard.submit(call(
+            [](void* self) -> std::int64_t {
+                auto& clearing = *static_cast<TupleClearing*>(self);
+                clearing.result_ = clearing.store_.clear_protection();
+                return 0;
+            },
+            this));
+    }
+
+  private:
+    void on_complete(std::int64_t result) noexcept override {
+        if (result < 0)  // the reactor ends
+            result_ = fail(static_cast<int>(-result), store_.description());
+        auto done = std::move(done_);
+        done(std::move(result_));
+    }
+
+    Backstore& store_;
+    std::move_only_function<void(Result<void>)> done_;
+    Result<void> result_;
+};
+
 }  // namespace
 
 struct LogicalUnitImpl::Background {
@@ -24,6 +54,8 @@ struct LogicalUnitImpl::Background {
     BackgroundEnded ended;
     std::unique_ptr<BackgroundTask> task;  // from when it has the medium
     FenceId fence = 0;
+    std::unique_ptr<TupleClearing> clearing;  // of a plan with a type of protection
+    std::uint8_t type_before = 0;
     bool stopping = false;
     SelfTestOutcome stop_reason = SelfTestOutcome::aborted_otherwise;
     std::vector<std::move_only_function<void()>> afterwards;
@@ -74,6 +106,7 @@ void LogicalUnitImpl::begin_background(BackgroundPlan plan, unsigned origin, Bac
                                      .origin = origin,
                                      .ended = std::move(ended),
                                      .task = nullptr,
+                                     .clearing = nullptr,
                                      .afterwards = {}});
     change_state(
         [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
@@ -102,6 +135,10 @@ void LogicalUnitImpl::start_background_task() {
         end_background({.status = StoreStatus::canceled, .stopped = true});
         return;
     }
+    if (background_->plan.protection_type && background_->clearing == nullptr) {
+        clear_tuples();
+        return;
+    }
     background_->task = std::make_unique<BackgroundTask>(
         view(options_.home_shard), std::move(background_->plan.stretches),
         [this](std::uint16_t progress) {
@@ -116,14 +153,65 @@ void LogicalUnitImpl::start_background_task() {
     background_->task->start();
 }
 
+// Nobody is inside the medium any more. Without a type the blocks are written past the tuples, so
+// that these stay as they are: whenever the power goes, no block has a tuple of another's.
+void LogicalUnitImpl::clear_tuples() {
+    background_->clearing =
+        std::make_unique<TupleClearing>(*store_, [this](const Result<void>& cleared) {
+            if (cleared)
+                return start_background_task();
+            log::error("{}: the protection information cannot be formatted: {}", name(),
+                       cleared.error().message);
+            end_background({.status = StoreStatus::internal_error});
+        });
+    background_->type_before = home_state_->protection.type;
+    change_state(
+        [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            state.protection.type = 0;
+            return StateEffects{};
+        },
+        [this](const std::expected<void, Refusal>&) { background_->clearing->start(home()); });
+}
+
+// What the medium is formatted to is on stable storage before anybody is told.
 void LogicalUnitImpl::end_background(BackgroundResult result) {
+    const std::optional<std::uint8_t> type = background_->plan.protection_type;
+    if (!type || result.status != StoreStatus::good)
+        return conclude_background(result);
+    settings_->change(
+        [type](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            effects.changed = state.protection.formatted != type;
+            state.protection.formatted = type;
+            return effects;
+        },
+        [this, result](const std::expected<void, Refusal>& kept) mutable {
+            if (!kept)
+                result.status = StoreStatus::internal_error;
+            conclude_background(result);
+        });
+}
+
+void LogicalUnitImpl::conclude_background(BackgroundResult result) {
     change_state(
         [this, result](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            StateEffects effects;
+            const BackgroundPlan& plan = background_->plan;
             state.background.kind = BackgroundKind::none;
             state.background.progress = 0;
+            if (background_->clearing != nullptr) {
+                const bool good = result.status == StoreStatus::good;
+                const std::uint8_t before = background_->type_before;
+                state.protection.type = good ? *plan.protection_type : before;
+                state.settings.verify_protection |= good;
+                if (state.protection.type != before) {
+                    effects.attention = scsi::UnitAttention::capacity_data_changed;
+                    effects.except = plan.asked_by;
+                }
+            }
             if (background_->plan.conclude)
                 background_->plan.conclude(state, result);
-            return StateEffects{};
+            return effects;
         },
         [this, result](const std::expected<void, Refusal>&) {
             const auto over = std::move(background_);

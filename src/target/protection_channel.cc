@@ -294,6 +294,9 @@ ProtectionChannel::~ProtectionChannel() {
 void ProtectionChannel::submit(StoreIo& io) noexcept {
     if (view_.state().protection.type == 0 || io.opcode == StoreOpcode::extent_status ||
         io.opcode == StoreOpcode::prefetch) {
+        // A command may have been admitted when the unit was still formatted with some.
+        if (io.opcode == StoreOpcode::read)
+            std::ranges::fill(io.protection, std::uint8_t{0xFF});
         data_->submit(io);
         return;
     }

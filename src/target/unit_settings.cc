@@ -56,6 +56,8 @@ Result<void> read_line(std::string_view key, std::string_view value, LogicalUnit
     } else if (key == "identifying_text" &&
                bytes->size() <= scsi::IdentifyingInformation::text_bytes) {
         information.text = as_text(*bytes);
+    } else if (key == "protection_type" && bytes->size() == 1 && bytes->front() <= 3) {
+        state.protection.formatted = bytes->front();
     } else {
         return fail(EINVAL, fmt::format("'{}' is not known, or is too long", key));
     }
@@ -79,6 +81,8 @@ std::string write_unit_settings(const LogicalUnitState& state) {
             fmt::format("identifying_information={}\n", to_hex(as_bytes(information.peripheral)));
     if (!information.text.empty())
         text += fmt::format("identifying_text={}\n", to_hex(as_bytes(information.text)));
+    if (state.protection.formatted)
+        text += fmt::format("protection_type={:02x}\n", *state.protection.formatted);
     return text;
 }
 
@@ -118,6 +122,14 @@ Result<void> apply_saved_mode_pages(LogicalUnitState& state, Backstore& store) {
     OLIO_TRY(store.set_volatile_cache(wanted));
     state.mode_pages.write_cache_enabled = wanted;
     return {};
+}
+
+void apply_formatted_type(LogicalUnitState& state, std::string_view name) {
+    const scsi::Protection& protection = state.protection;
+    if (!protection.supported || !protection.formatted || *protection.formatted == protection.type)
+        return;
+    log::info("{}: a host has formatted it with protection type {}", name, *protection.formatted);
+    state.protection.type = *protection.formatted;
 }
 
 // --- Changes ---
@@ -178,6 +190,7 @@ void SettingsKeeper::publish() {
             state.mode_pages = next_.mode_pages;
             state.saved_mode_pages = next_.saved_mode_pages;
             state.identifying_information = next_.identifying_information;
+            state.protection.formatted = next_.protection.formatted;
             return effects_;
         },
         [this](std::expected<void, Refusal> result) { end(std::move(result)); });

@@ -1,5 +1,6 @@
-// What hosts leave with a logical unit that outlives the daemon: saved mode pages and identifying
-// information. One small file a unit in the metadata store; durable before a host is told GOOD.
+// What hosts leave with a logical unit that outlives the daemon: saved mode pages, identifying
+// information and the type of protection that they formatted it with. One small file a unit in the
+// metadata store; durable before a host is told GOOD.
 #pragma once
 
 #include <deque>
@@ -22,6 +23,9 @@ namespace olio::target {
                                               scsi::LogicalUnitState& state);
 // Puts saved mode pages in force: at the start of a unit. The store's cache follows WCE.
 [[nodiscard]] Result<void> apply_saved_mode_pages(scsi::LogicalUnitState& state, Backstore& store);
+// The type of protection that a host formatted the unit with, instead of the configured one: the
+// tuples on the medium are of that type.
+void apply_formatted_type(scsi::LogicalUnitState& state, std::string_view name);
 
 // A member of the logical unit. Everything but change() is the home shard's.
 class SettingsKeeper {

@@ -24,6 +24,7 @@ LogicalUnitState state_with_everything() {
     state.saved_mode_pages->software_write_protect = true;
     state.identifying_information.peripheral = std::string("\0\xFF=\n", 4);
     state.identifying_information.text = std::string("shelf 7\0", 8);
+    state.protection.formatted = 2;
     return state;
 }
 
@@ -34,6 +35,7 @@ TEST(UnitSettingsFile, WhatIsWrittenIsReadBack) {
     ASSERT_TRUE(read_unit_settings(write_unit_settings(state), back));
     EXPECT_EQ(back.saved_mode_pages, state.saved_mode_pages);
     EXPECT_EQ(back.identifying_information, state.identifying_information);
+    EXPECT_EQ(back.protection.formatted, 2);
 }
 
 TEST(UnitSettingsFile, NothingSavedIsAFileToo) {
@@ -53,7 +55,9 @@ TEST(UnitSettingsFile, DamageIsAnErrorWherever) {
     for (const char* wrong :
          {"", "\n", "olio unit settings 2\n", "olio unit settings 1\nx\n",
           "olio unit settings 1\nmode_pages=0\n", "olio unit settings 1\nmode_pages=0g\n",
-          "olio unit settings 1\nmode_pages=08\n", "olio unit settings 1\ncolour=00\n"}) {
+          "olio unit settings 1\nprotection_type=04\n",
+          "olio unit settings 1\nprotection_type=0101\n", "olio unit settings 1\nmode_pages=08\n",
+          "olio unit settings 1\ncolour=00\n"}) {
         LogicalUnitState back;
         const auto read = read_unit_settings(wrong, back);
         ASSERT_FALSE(read) << wrong;
@@ -144,6 +148,30 @@ TEST_F(UnitSettingsTest, SavedModePagesOutliveResetAndDaemon) {
     EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], descriptor);
     EXPECT_EQ(daemon.mode_page(0x0A, defaults)[6], plain);
     EXPECT_EQ(daemon.mode_page(0x0A, current)[4], 0x8A);  // PS
+}
+
+TEST_F(UnitSettingsTest, TheTypeOfProtectionAHostHasFormattedOutlivesTheDaemon) {
+    const std::string serial = medium->identification.serial;
+    medium = make_protected_medium();
+    medium->identification.serial = serial;
+    const std::vector<std::uint8_t> type_3{0x04, 0xD8, 0, 0, 0, 0};
+    const std::vector<std::uint8_t> list{0x01, 0, 0, 0};
+    {
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.unit->state()->protection.type, 0);
+        metadata.fail_writes = true;
+        const TestCommand& failed = daemon.rig.run(*daemon.nexus, type_3, list);
+        EXPECT_EQ(failed.additional(), 0x3101U);
+        EXPECT_EQ(daemon.unit->state()->protection.type, 0) << "what cannot be kept is not done";
+        metadata.fail_writes = false;
+        ASSERT_EQ(daemon.rig.run(*daemon.nexus, type_3, list).status, Status::good);
+        EXPECT_EQ(metadata.writes, 2U);
+        ASSERT_EQ(daemon.rig.run(*daemon.nexus, type_3, list).status, Status::good);
+        EXPECT_EQ(metadata.writes, 2U) << "the file says so already";
+        EXPECT_EQ(daemon.unit->state()->protection.type, 3);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.unit->state()->protection.type, 3);
 }
 
 TEST_F(UnitSettingsTest, ASavedCacheModeIsTheStoresAtTheNextStart) {
