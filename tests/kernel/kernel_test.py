@@ -43,6 +43,7 @@ def scenario_environment(name: str, target: targets.Target) -> dict[str, str]:
         "commands": {"SECOND_LUN": str(target.first_lun + 1)},
         "maintenance": {"SECOND_LUN": str(target.first_lun + 1)},
         "copies": {"SECOND_LUN": str(target.first_lun + 1)},
+        "reservations": {"SECONDS_PER_WRITER": str(sandbox.scale(12, 8))},
     }[name]
 
 
@@ -54,6 +55,7 @@ def main(work: Path) -> int:
             "resize": lambda size: target.resize(0, int(size)),
             "transitions": lambda group, ms: target.call(
                 "set_port_group", {"lun": 0, "group": int(group), "transition_ms": int(ms)}),
+            "kill_and_start": lambda: (target.kill(), target.start()),
             "access": lambda group, state: target.call(
                 "set_access_state", {"lun": 0, "group": int(group), "state": state}),
         }
@@ -71,11 +73,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
     parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "copies",
-                                             "multipath", "maintenance"))
+                                             "multipath", "maintenance", "reservations"))
     ARGUMENTS = parser.parse_args()
     TARGET = targets.kind(ARGUMENTS.target)
     uml.require()
     sandbox.require_programs("iscsid", "iscsiadm", "fio", "sg_vpd", "ddpt", "mkfs.ext4")
+    if ARGUMENTS.scenario == "reservations":
+        sandbox.require_programs("sg_persist", "sg_turs", "sg_dd")
     if ARGUMENTS.scenario == "multipath":
         sandbox.require_programs("multipathd", "multipath", "sg_rtpg", "dmsetup")
     sandbox.run(main)
