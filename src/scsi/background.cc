@@ -81,6 +81,11 @@ void SelfTestLog::add(const SelfTestResult& result) noexcept {
     count = static_cast<std::uint8_t>(std::min<std::size_t>(count + 1U, most));
 }
 
+void SelfTestLog::forget_ended() noexcept {
+    const bool running = count != 0 && results[0].outcome == SelfTestOutcome::in_progress;
+    count = running ? 1 : 0;
+}
+
 void put_self_test_result(const SelfTestLog& log, std::size_t number, Builder& into) {
     if (number >= log.count) {
         into.zeros(self_test_parameter_bytes);

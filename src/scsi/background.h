@@ -94,6 +94,8 @@ struct SelfTestLog {
     std::uint8_t count = 0;
 
     void add(const SelfTestResult& result) noexcept;
+    // All but the one that is in progress.
+    void forget_ended() noexcept;
 };
 
 // What follows the header of a parameter of the Self-Test Results log page (10h), the first of

@@ -27,7 +27,6 @@ enum class LogCounter : std::uint8_t {
     verify_bytes,
     verify_errors,
     non_medium_errors,  // commands that the backing store failed in another way
-    start_stop_cycles,
     read_commands,
     write_commands,
     blocks_received,
@@ -60,15 +59,38 @@ struct LogPage {
     bool (*present)(const LogicalUnitState&) = nullptr;
 };
 
+struct LogChange {
+    LogCounter counter;
+    std::uint64_t value;
+};
+// What a LOG SELECT changes.
+struct LogChanges {
+    std::vector<LogChange> counters;
+    bool forgets_self_tests = false;
+    [[nodiscard]] bool empty() const noexcept { return counters.empty() && !forgets_self_tests; }
+};
+
+// FORMAT AND LINKING of the parameter control byte.
+enum class LogFormat : std::uint8_t {
+    bounded_counter = 0,  // LOG SELECT can set and reset it
+    unbounded_counter = 2,
+    binary_list = 3,
+};
+
 struct LogParameter {
     std::uint8_t page;
     std::uint8_t subpage;
     std::uint16_t code;
     std::uint8_t bytes;  // PARAMETER LENGTH
     std::string_view name;
-    // A bounded data counter, which LOG SELECT can set and reset; or, with `put`, a binary list.
-    LogCounter counter = LogCounter::always_zero;
-    void (*put)(const LogicalUnitState&, const LogValues&, Builder&) = nullptr;
+    LogFormat format = LogFormat::bounded_counter;
+    LogCounter counter = LogCounter::always_zero;  // of a bounded one
+    // What the others show.
+    void (*put)(const LogParameter&, const LogicalUnitState&, const LogValues&, Builder&) = nullptr;
+    // "Reset Only": what PCR does to them; null ("Never"): nothing.
+    void (*reset)(LogChanges&) = nullptr;
+    // Whether there is anything to show; null: always.
+    bool (*present)(const LogicalUnitState&) = nullptr;
 };
 
 // In ascending order of their codes.
@@ -79,13 +101,11 @@ struct LogParameter {
 [[nodiscard]] std::expected<void, SenseData> log_sense(const Request& request,
                                                        const LogValues& values, Builder& into);
 
-struct LogChange {
-    LogCounter counter;
-    std::uint64_t value;
-};
+// Whether a LOG SENSE shows the resources of thin provisioning, which the store is asked for then.
+[[nodiscard]] bool log_sense_shows_resources(Bytes cdb) noexcept;
+
 // LOG SELECT (SPC-5 6.7): what is to change, or why not. PCR resets counters to zero, a parameter
 // list sets them.
-[[nodiscard]] std::expected<std::vector<LogChange>, SenseData> log_select(const Request& request,
-                                                                          Bytes list);
+[[nodiscard]] std::expected<LogChanges, SenseData> log_select(const Request& request, Bytes list);
 
 }  // namespace olio::scsi

@@ -24,9 +24,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         OLIO_ASSERT(changes.error().key == SenseKey::illegal_request, "no other error");
         return 0;
     }
-    OLIO_ASSERT(changes->size() <= size + log_parameters().size() + log_counters,
+    OLIO_ASSERT(changes->counters.size() <= size + log_parameters().size() + log_counters,
                 "no more changes than the list has bytes, or counters there are");
-    for (const LogChange& change : *changes) {
+    for (const LogChange& change : changes->counters) {
         OLIO_ASSERT(change.counter < LogCounter::count, "it is a counter");
         OLIO_ASSERT(change.counter != LogCounter::always_zero || change.value == 0,
                     "what is never counted stays zero");

@@ -55,6 +55,7 @@ struct Provisioning {
     // What the store tells of its space: the resources of SBC-4, and whether the thresholds
     // of the mode page stand reached (scsi/provisioning.h).
     bool reports_resources = false;
+    bool resources_known = false;   // it did tell when it was last asked
     bool shared_resources = false;  // with others, of whom the store knows nothing
     bool available_reached = false;
     bool used_reached = false;
@@ -65,6 +66,7 @@ struct Provisioning {
     std::uint32_t maximum_unmap_blocks = 0;       // of one UNMAP in all; 0: no limit
     std::uint32_t maximum_unmap_descriptors = 0;  // 0: no limit
     std::uint64_t maximum_write_same_blocks = 0;  // 0: no limit
+    bool operator==(const Provisioning&) const = default;
 };
 
 // One target port through which the logical unit is reached, for VPD pages 83h and 88h.
@@ -141,7 +143,8 @@ struct LogicalUnitState {
     IdentifyingInformation identifying_information;
     Timestamp timestamp;
     LogValues log_addends;                // what LOG SELECT added to the counters; see log_pages.h
-    std::uint64_t start_stop_cycles = 0;  // starts out of the stopped condition
+    std::uint32_t start_stop_cycles = 0;  // ends of the stopped condition
+    std::array<std::uint32_t, power_transition_codes> power_transitions{};  // by parameter code
     std::optional<std::uint8_t> endurance_used_percent;  // of the medium, where known
     std::uint64_t version = 0;                           // grows with each snapshot
 };

@@ -113,6 +113,13 @@ TEST(SelfTestLog, NewestFirstAndNoMoreThanTwenty) {
     for (unsigned i = 0; i < 30; ++i)
         log.add({});
     EXPECT_EQ(log.count, 20);
+    log.forget_ended();
+    EXPECT_EQ(log.count, 0);
+    log.add({});
+    log.add({.code = SelfTestCode::background_short, .outcome = SelfTestOutcome::in_progress});
+    log.forget_ended();
+    EXPECT_EQ(log.count, 1);
+    EXPECT_EQ(log.results[0].outcome, SelfTestOutcome::in_progress);
 }
 
 TEST(Background, WhatMayPassIsReadFromTheRow) {

@@ -1,6 +1,7 @@
 #include "scsi/pollable_sense.h"
 
 #include <array>
+#include <limits>
 
 #include "scsi/logical_unit_state.h"
 #include "scsi/sense_codes.h"
@@ -33,6 +34,19 @@ constexpr std::uint8_t start_valid = 0x0;
 constexpr std::uint8_t lu_control = 0x7;
 
 }  // namespace
+
+bool enter_power_condition(LogicalUnitState& state, PowerCondition next) noexcept {
+    if (state.power == next)
+        return false;
+    const auto count = [](std::uint32_t& counter) {  // which stops at its largest value
+        counter += counter != std::numeric_limits<std::uint32_t>::max() ? 1 : 0;
+    };
+    if (state.power == PowerCondition::stopped)
+        count(state.start_stop_cycles);
+    count(state.power_transitions[power_transition_code(next)]);
+    state.power = next;
+    return true;
+}
 
 std::expected<PowerRequest, SenseData> decode_power_request(Bytes cdb) noexcept {
     const std::uint8_t field = cdb[4] >> 4;

@@ -3,6 +3,8 @@
 // (SPC-5 5.14, SBC-4 4.20), between which START STOP UNIT moves.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 
@@ -22,6 +24,17 @@ enum class PowerCondition : std::uint8_t {
     standby_z,
     stopped,  // only START STOP UNIT ends it; from the others, a medium access does
 };
+
+// The parameter code of the Power Condition Transitions log page (1Ah) that counts how often the
+// unit has entered the condition; 0 where none does.
+inline constexpr std::size_t power_transition_codes = 10;
+[[nodiscard]] constexpr std::uint16_t power_transition_code(PowerCondition condition) noexcept {
+    constexpr std::array<std::uint8_t, 7> codes{0x01, 0x02, 0x03, 0x04, 0x09, 0x08, 0x00};
+    return codes[static_cast<std::size_t>(condition)];
+}
+
+// Makes it the unit's, and counts that for the log pages. False: it has been already.
+bool enter_power_condition(LogicalUnitState& state, PowerCondition next) noexcept;
 
 // What START STOP UNIT (SBC-4 5.31) asks for, or INVALID FIELD IN CDB where POWER CONDITION or its
 // modifier says nothing that there is. `control` (LU_CONTROL) leaves things to the timers, of which

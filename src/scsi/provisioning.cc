@@ -37,6 +37,7 @@ bool note_resources(LogicalUnitState& state, std::uint64_t available_blocks,
     const std::uint8_t exponent = threshold_exponent(state.geometry);
     thin.available_blocks = available_blocks;
     thin.used_blocks = used_blocks;
+    thin.resources_known = true;
     const bool low = mode.available_threshold_enabled &&
                      available_blocks <= blocks_of(mode.available_threshold, exponent);
     const bool high =

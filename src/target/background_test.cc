@@ -388,6 +388,32 @@ TEST_P(BackgroundTest, ForegroundSelfTestKeepsOthersOutAndReportsWhatItFound) {
     EXPECT_EQ(rig.run(*other, test_unit_ready).status, Status::good);
 }
 
+TEST_P(BackgroundTest, SelfTestResultsAreInTheirLogPageUntilReset) {
+    const Cdb sense{0x4D, 0, 0x50, 0, 0, 0, 0, 1, 0x94, 0};
+    const Data none = rig.run(*nexus, sense, {}, 404).in;
+    ASSERT_EQ(none.size(), 404U);
+    EXPECT_EQ(none[8], 0);
+    medium->fail_next(StoreOpcode::read, StoreStatus::medium_error, 77);
+    expect_sense(rig.run(*nexus, {0x1D, 0xC0, 0, 0, 0, 0}), 4, 0x3E03);
+    medium->hold(StoreOpcode::read);
+    ASSERT_EQ(rig.run(*nexus, {0x1D, 0x20, 0, 0, 0, 0}).status, Status::good);
+    const Data both = rig.run(*other, sense, {}, 404).in;
+    ASSERT_EQ(both.size(), 404U);
+    EXPECT_EQ(both[8], 0x2F);  // short, in the background, in progress
+    EXPECT_EQ(both[28], 0xC7);
+    EXPECT_EQ(load_be<std::uint64_t>(both.data() + 32), 77U);
+    EXPECT_EQ(both[40], 3);
+    EXPECT_EQ(both[41], 0x11);
+    EXPECT_EQ(rig.run(*nexus, {0x4C, 2, 0x50, 0, 0, 0, 0, 0, 0, 0}).status, Status::good);
+    expect_sense(rig.run(*other, test_unit_ready), 6, 0x2A02);
+    const Data left = rig.run(*other, sense, {}, 404).in;
+    EXPECT_EQ(left[8], 0x2F);
+    EXPECT_EQ(left[28], 0);
+    medium->release();
+    wait_until_quiet();
+    EXPECT_EQ(rig.run(*other, sense, {}, 404).in[8], 0x20);
+}
+
 TEST_P(BackgroundTest, AbortedForegroundSelfTestStops) {
     medium->hold(StoreOpcode::read);
     TestCommand& test = rig.make(*nexus, {0x1D, 0xC0, 0, 0, 0, 0});

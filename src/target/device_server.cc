@@ -234,10 +234,8 @@ bool DeviceServer::wake(Command& command, const LogicalUnitState& state) noexcep
     command.unit_->unit().change_state(
         [](LogicalUnitState& next) -> std::expected<StateEffects, Refusal> {
             StateEffects effects;
-            effects.changed = next.power != scsi::PowerCondition::active &&
-                              next.power != scsi::PowerCondition::stopped;
-            if (effects.changed)
-                next.power = scsi::PowerCondition::active;
+            effects.changed = next.power != scsi::PowerCondition::stopped &&
+                              scsi::enter_power_condition(next, scsi::PowerCondition::active);
             return effects;
         },
         [](const std::expected<void, Refusal>&) {});

@@ -98,7 +98,7 @@ bool FakeMedium::anchored(std::uint64_t lba) {
     return anchored_[lba];
 }
 
-void FakeMedium::set_space(const StoreSpace& space) {
+void FakeMedium::set_space(const std::optional<StoreSpace>& space) {
     const std::lock_guard lock(mutex_);
     space_ = space;
 }
@@ -239,7 +239,9 @@ class FakeStore final : public Backstore {
     }
     Result<StoreSpace> space() override {
         const std::lock_guard lock(medium_->mutex_);
-        return medium_->space_;
+        if (!medium_->space_)
+            return fail(EIO, "the medium does not tell");
+        return *medium_->space_;
     }
     Result<void> set_volatile_cache(bool) override { return {}; }
 

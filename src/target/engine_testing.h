@@ -49,7 +49,8 @@ class FakeMedium {
     void write(std::uint64_t lba, const std::vector<std::uint8_t>& data);
     [[nodiscard]] bool mapped(std::uint64_t lba);
     [[nodiscard]] bool anchored(std::uint64_t lba);
-    void set_space(const StoreSpace& space);
+    // nullopt: it cannot tell.
+    void set_space(const std::optional<StoreSpace>& space);
 
     // To be set before the store is given to the engine.
     StoreCapabilities capabilities;
@@ -79,7 +80,7 @@ class FakeMedium {
     std::vector<std::uint8_t> data_;
     std::vector<bool> mapped_;
     std::vector<bool> anchored_;
-    StoreSpace space_;
+    std::optional<StoreSpace> space_ = StoreSpace{};
     bool holding_ = false;
     std::optional<StoreOpcode> held_opcode_;
     bool complete_later_ = false;

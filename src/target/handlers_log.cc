@@ -21,7 +21,6 @@ LogValues values_of(const LogicalUnitStatistics& counted, const LogicalUnitState
     values[LogCounter::verify_bytes] = counted.verify_bytes;
     values[LogCounter::verify_errors] = counted.verify_errors;
     values[LogCounter::non_medium_errors] = counted.non_medium_errors;
-    values[LogCounter::start_stop_cycles] = state.start_stop_cycles;
     values[LogCounter::read_commands] = counted.read_commands;
     values[LogCounter::write_commands] = counted.write_commands;
     values[LogCounter::blocks_received] = counted.write_bytes / state.geometry.block_bytes;
@@ -46,7 +45,12 @@ void DeviceServer::LogHandlers::gather(Command& c,
 Step DeviceServer::LogHandlers::execute_log_sense(Command& c) {
     if (!obtain_buffer(c, limits::log_page_bytes))
         return Step::waiting;
-    gather(c, answer);
+    if (!scsi::log_sense_shows_resources(c.cdb)) {
+        gather(c, answer);
+        return Step::waiting;
+    }
+    c.home_active_ = true;
+    c.unit_->unit().refresh_resources([&c] { gather(c, answer); });
     return Step::waiting;
 }
 
@@ -84,8 +88,10 @@ void DeviceServer::LogHandlers::change(Command& c, const LogValues& counted) {
     change_state(c,
                  [changes = *changes, counted,
                   id = nexus.id](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-                     for (const scsi::LogChange& each : changes)
+                     for (const scsi::LogChange& each : changes.counters)
                          state.log_addends[each.counter] = each.value - counted[each.counter];
+                     if (changes.forgets_self_tests)
+                         state.self_tests.forget_ended();
                      StateEffects effects;
                      effects.changed = !changes.empty();
                      effects.attention = scsi::UnitAttention::log_parameters_changed;

@@ -114,7 +114,7 @@ TEST_F(PagesTest, NoPageShowsWhatWasInItsBufferBefore_defect70) {
     for (const std::uint8_t control : {0x00, 0x40, 0x80})
         questions.push_back(
             {0x5A, 0, static_cast<std::uint8_t>(control | 0x3F), 0xFF, 0, 0, 0, 8, 0, 0});
-    for (const std::uint8_t page : {0x00, 0x02, 0x05, 0x06, 0x0E, 0x2F})
+    for (const std::uint8_t page : {0x00, 0x02, 0x05, 0x06, 0x0E, 0x10, 0x1A, 0x2F})
         questions.push_back({0x4D, 0, static_cast<std::uint8_t>(0x40 | page), 0, 0, 0, 0, 4, 0, 0});
     questions.push_back({0xA3, 0x05, 0, 0, 0, 0, 0, 0, 4, 0, 0xFE, 0});
     questions.push_back({0xA3, 0x0C, 0x80, 0, 0, 0, 0, 0, 0xFF, 0, 0, 0});
@@ -198,6 +198,11 @@ TEST_F(PagesTest, StoppedWaitsForStartAndIsCounted) {
         rig.run(*nexus, {0x4D, 0, 0x4E, 0, 0, 0, 0, 0, 255, 0}, {}, 255).in;
     ASSERT_EQ(page.size(), 12U);
     EXPECT_EQ(page[11], 1);
+    const std::vector<std::uint8_t> transitions =
+        rig.run(*nexus, {0x4D, 0, 0x5A, 0, 0, 0, 0, 0, 255, 0}, {}, 255).in;
+    ASSERT_EQ(transitions.size(), 52U);
+    EXPECT_EQ(transitions[11], 1);  // to active
+    EXPECT_EQ(transitions[19], 0);
 }
 
 TEST_F(PagesTest, ARefusedPowerConditionSaysWhere) {

@@ -247,10 +247,10 @@ Step DeviceServer::MaintenanceHandlers::start_self_test(Command& c, SelfTestCode
         plan.begin = [code](LogicalUnitState& at) {
             at.self_tests.add({.code = code, .outcome = SelfTestOutcome::in_progress});
         };
-        const std::uint16_t hours = c.unit_->power_on_hours();
         LogicalUnitImpl& unit = c.unit_->unit();
-        plan.conclude = [code, hours, &unit](LogicalUnitState& at, const BackgroundResult& result) {
-            scsi::SelfTestResult entry{.code = code, .power_on_hours = hours};
+        plan.conclude = [code, &unit](LogicalUnitState& at, const BackgroundResult& result) {
+            scsi::SelfTestResult entry{
+                .code = code, .power_on_hours = unit.view(unit.home().index()).power_on_hours()};
             if (result.stopped) {
                 entry.outcome = unit.self_test_stop_reason();
             } else if (result.status != StoreStatus::good) {

@@ -31,10 +31,7 @@ Step DeviceServer::PowerHandlers::change_power(Command& c) {
     const PowerCondition next = scsi::decode_power_request(c.cdb)->condition;
     change_state(c, [next](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
         StateEffects effects;
-        effects.changed = state.power != next;
-        if (effects.changed && state.power == PowerCondition::stopped)
-            ++state.start_stop_cycles;
-        state.power = next;
+        effects.changed = scsi::enter_power_condition(state, next);
         return effects;
     });
     return Step::waiting;

@@ -203,9 +203,9 @@ LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions o
     for (unsigned i = 0; i < reactor_.size(); ++i)
         views_.push_back(std::make_unique<LogicalUnitView>(*this, reactor_.shard(i)));
     if (initial_state_->provisioning.reports_resources)
-        space_watch_ =
-            std::make_unique<SpaceWatch>(*store_, reactor_.shard(options_.home_shard),
-                                         [this](const StoreSpace& space) { note_space(space); });
+        space_watch_ = std::make_unique<SpaceWatch>(
+            *store_, reactor_.shard(options_.home_shard),
+            [this](const std::optional<StoreSpace>& space) { note_space(space); });
 }
 
 LogicalUnitImpl::~LogicalUnitImpl() = default;
@@ -388,12 +388,12 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
                 [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
                     const scsi::ModePages pages = scsi::mode_pages_after_reset(state);
                     StateEffects effects;
-                    effects.changed = state.reservations.reserved_by != 0 ||
-                                      state.power != scsi::PowerCondition::active ||
+                    const bool woken =
+                        scsi::enter_power_condition(state, scsi::PowerCondition::active);
+                    effects.changed = woken || state.reservations.reserved_by != 0 ||
                                       state.streams.open != 0 || !(pages == state.mode_pages);
                     state.streams = {};
                     state.reservations.reserved_by = 0;
-                    state.power = scsi::PowerCondition::active;
                     state.mode_pages = pages;
                     return effects;
                 },

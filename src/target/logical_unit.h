@@ -245,7 +245,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                  std::move_only_function<void()> done);
     void close_views(std::move_only_function<void()> done);
-    void note_space(const StoreSpace& space);
+    void note_space(const std::optional<StoreSpace>& space);
     void format_protection(Done done);  // every tuple becomes FFh
     void begin_background(BackgroundPlan plan, unsigned origin, BackgroundBegun begun,
                           BackgroundEnded ended);

@@ -276,21 +276,22 @@ void LogicalUnitImpl::refresh_resources(std::move_only_function<void()> done) {
     });
 }
 
-void LogicalUnitImpl::note_space(const StoreSpace& space) {
+void LogicalUnitImpl::note_space(const std::optional<StoreSpace>& space) {
     change_state(
         [space](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             const std::uint32_t block_bytes = state.geometry.block_bytes;
-            const scsi::Provisioning& thin = state.provisioning;
-            const std::uint64_t before[] = {thin.available_blocks, thin.used_blocks,
-                                            thin.available_reached, thin.used_reached};
+            const scsi::Provisioning before = state.provisioning;
             StateEffects effects;
-            if (scsi::note_resources(state, space.available_bytes / block_bytes,
-                                     space.used_bytes / block_bytes))
-                effects.attention = scsi::UnitAttention::thin_provisioning_soft_threshold_reached;
-            state.provisioning.shared_resources = space.shared;
-            const std::uint64_t after[] = {thin.available_blocks, thin.used_blocks,
-                                           thin.available_reached, thin.used_reached};
-            effects.changed = !std::ranges::equal(before, after);
+            if (!space) {
+                state.provisioning.resources_known = false;
+            } else {
+                if (scsi::note_resources(state, space->available_bytes / block_bytes,
+                                         space->used_bytes / block_bytes))
+                    effects.attention =
+                        scsi::UnitAttention::thin_provisioning_soft_threshold_reached;
+                state.provisioning.shared_resources = space->shared;
+            }
+            effects.changed = !(state.provisioning == before);
             return effects;
         },
         [](const std::expected<void, Refusal>&) {});

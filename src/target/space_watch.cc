@@ -29,8 +29,8 @@ void SpaceWatch::refresh(std::move_only_function<void()> done) {
 
 void SpaceWatch::on_complete(std::int64_t result) noexcept {
     asking_ = false;
-    if (result >= 0 && !closing_)
-        found_(space_);
+    if (!closing_)
+        found_(result < 0 ? std::nullopt : std::optional(space_));
     auto waiting = std::exchange(waiting_, {});
     for (auto& done : waiting)
         done();  // the last of them may be the end of the watch

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "reactor/shard.h"
@@ -12,12 +13,12 @@ namespace olio::target {
 
 class SpaceWatch final : private reactor::Operation, private reactor::Timer {
   public:
-    // `found` each time the store has answered.
-    SpaceWatch(Backstore& store, reactor::Shard& shard,
-               std::move_only_function<void(const StoreSpace&)> found)
+    using Found = std::move_only_function<void(const std::optional<StoreSpace>&)>;
+    // `found` each time the store has answered; without a value where it could not say.
+    SpaceWatch(Backstore& store, reactor::Shard& shard, Found found)
         : store_(store), shard_(shard), found_(std::move(found)) {}
 
-    // Asks now; `done` after `found`, or when the store could not say.
+    // Asks now; `done` after `found`.
     void refresh(std::move_only_function<void()> done);
     // Asks every second from now on, or no more.
     void keep_looking(bool enabled);
@@ -30,7 +31,7 @@ class SpaceWatch final : private reactor::Operation, private reactor::Timer {
 
     Backstore& store_;
     reactor::Shard& shard_;
-    std::move_only_function<void(const StoreSpace&)> found_;
+    Found found_;
     std::vector<std::move_only_function<void()>> waiting_;
     StoreSpace space_;  // the helper thread's while it asks
     bool asking_ = false;

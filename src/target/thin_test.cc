@@ -22,7 +22,7 @@ class ThinTest : public ::testing::Test {
   protected:
     void SetUp() override {
         medium->capabilities.reports_space = true;
-        medium->set_space({.used_bytes = 0, .available_bytes = 64 << 20, .shared = true});
+        medium->set_space(StoreSpace{.used_bytes = 0, .available_bytes = 64 << 20, .shared = true});
         unit = rig.add_unit(medium);
         ASSERT_NE(unit, nullptr);
         nexus = &rig.add_nexus(0, {unit});
@@ -156,7 +156,8 @@ TEST_F(ThinTest, ThresholdIsReportedToEveryNexusOnce) {
     expect_sense(rig.run(*other, test_unit_ready), 6, 0x2A01);
     rig.settle();
     EXPECT_EQ(rig.run(*nexus, test_unit_ready).status, Status::good);
-    medium->set_space({.used_bytes = 58 << 20, .available_bytes = 6 << 20, .shared = true});
+    medium->set_space(
+        StoreSpace{.used_bytes = 58 << 20, .available_bytes = 6 << 20, .shared = true});
     for (TestNexus* host : {nexus, other}) {
         ASSERT_TRUE(
             rig.wait(host->shard, [&] { return unit->state()->provisioning.available_reached; }));
@@ -184,6 +185,20 @@ TEST_F(ThinTest, ModePageIsThereOnlyWhereSpaceIsKnown) {
     TestNexus& host = rig.add_nexus(0, {rig.add_unit(plain)});
     expect_sense(rig.run(host, sense, {}, 64), 5, 0x2400);
     EXPECT_EQ(rig.run(host, {0x12, 1, 0xB2, 0, 64, 0}, {}, 64).in[4], 0);
+}
+
+// Of each resource: the count in threshold sets of 1 MiB, and the scope.
+TEST_F(ThinTest, LogPageTellsWhatTheStoreSaysNow) {
+    const Cdb sense{0x4D, 0, 0x4C, 0, 0, 0, 0, 0, 64, 0};
+    EXPECT_EQ(rig.run(*nexus, sense, {}, 64).in,
+              (Data{0x0C, 0, 0, 24, 0, 1, 3, 8, 0, 0, 0, 64, 2, 0, 0, 0,  //
+                    0,    2, 3, 8,  0, 0, 0, 0, 1, 0, 0, 0}));
+    medium->set_space(StoreSpace{.used_bytes = 3 << 20, .available_bytes = 5 << 20});
+    EXPECT_EQ(rig.run(*other, sense, {}, 64).in,
+              (Data{0x0C, 0, 0, 24, 0, 1, 3, 8, 0, 0, 0, 5, 1, 0, 0, 0,  //
+                    0,    2, 3, 8,  0, 0, 0, 3, 1, 0, 0, 0}));
+    medium->set_space(std::nullopt);
+    EXPECT_EQ(rig.run(*other, sense, {}, 64).in, (Data{0x0C, 0, 0, 0}));
 }
 
 TEST_F(ThinTest, UnitIsRemovedWhileItsSpaceIsWatched) {

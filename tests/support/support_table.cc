@@ -117,11 +117,17 @@ void print_log_pages() {
         "| Code | Page | Standard | Parameters |\n|---|---|---|---|\n");
     for (const scsi::LogPage& page : scsi::log_pages()) {
         std::string parameters;
-        for (const scsi::LogParameter& parameter : scsi::log_parameters())
-            if (parameter.page == page.code && parameter.subpage == page.subpage)
-                parameters +=
-                    fmt::format("{}{:04X}h {}{}", parameters.empty() ? "" : ", ", parameter.code,
-                                parameter.name, parameter.put == nullptr ? " (counter)" : "");
+        std::string_view before;
+        for (const scsi::LogParameter& parameter : scsi::log_parameters()) {
+            if (parameter.page != page.code || parameter.subpage != page.subpage)
+                continue;
+            if (parameter.name == before)  // the next of many alike
+                continue;
+            before = parameter.name;
+            parameters +=
+                fmt::format("{}{:04X}h {}{}", parameters.empty() ? "" : ", ", parameter.code,
+                            parameter.name, parameter.put == nullptr ? " (counter)" : "");
+        }
         fmt::print("| {} | {} | {} | {}{} |\n", page_name(page.code, page.subpage, false),
                    page.name, page.clause, parameters,
                    page.present == nullptr ? "" : " (where known)");
