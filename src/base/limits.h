@@ -22,8 +22,9 @@ inline constexpr std::size_t grouped_ports = 255;       // of one logical unit
 inline constexpr std::size_t referrals = 1024;          // of one logical unit
 inline constexpr std::size_t referral_groups = 8;       // of one referral
 inline constexpr std::size_t unit_attentions_per_nexus_and_unit = 16;
-inline constexpr std::size_t registrations_per_unit = 512;   // persistent reservations
-inline constexpr std::size_t metadata_file_bytes = 1 << 20;  // what is kept beside the medium
+inline constexpr std::size_t aliases_per_nexus_and_unit = 16;  // CHANGE ALIASES
+inline constexpr std::size_t registrations_per_unit = 512;     // persistent reservations
+inline constexpr std::size_t metadata_file_bytes = 1 << 20;    // what is kept beside the medium
 inline constexpr std::size_t sense_bytes = 96;
 inline constexpr std::size_t cdb_bytes = 260;  // SPC-5 4.2.3: 7Fh CDBs are at most 260 bytes
 // Third-party copies.

@@ -38,19 +38,22 @@ Operation& Operation::send(int socket, std::span<iovec> from) noexcept {
     return *this;
 }
 
-Operation& Operation::read(int file, std::span<iovec> into, std::uint64_t offset) noexcept {
+Operation& Operation::read(int file, std::span<iovec> into, std::uint64_t offset,
+                           std::uint8_t priority) noexcept {
     receive(file, into);
     kind_ = OperationKind::read;
     offset_ = offset;
+    priority_ = priority;
     return *this;
 }
 
-Operation& Operation::write(int file, std::span<iovec> from, std::uint64_t offset,
-                            bool durable) noexcept {
+Operation& Operation::write(int file, std::span<iovec> from, std::uint64_t offset, bool durable,
+                            std::uint8_t priority) noexcept {
     receive(file, from);
     kind_ = OperationKind::write;
     offset_ = offset;
     durable_ = durable;
+    priority_ = priority;
     return *this;
 }
 

@@ -50,8 +50,12 @@ class Operation {
     Operation& connect(int socket, const sockaddr_storage& address, socklen_t length) noexcept;
     Operation& receive(int socket, std::span<iovec> into) noexcept;
     Operation& send(int socket, std::span<iovec> from) noexcept;
-    Operation& read(int file, std::span<iovec> into, std::uint64_t offset) noexcept;
-    Operation& write(int file, std::span<iovec> from, std::uint64_t offset, bool durable) noexcept;
+    // `priority`: 1 (highest) to 15, for back ends that can tell the kernel; 0: as the process has
+    // it.
+    Operation& read(int file, std::span<iovec> into, std::uint64_t offset,
+                    std::uint8_t priority = 0) noexcept;
+    Operation& write(int file, std::span<iovec> from, std::uint64_t offset, bool durable,
+                     std::uint8_t priority = 0) noexcept;
     Operation& sync(int file) noexcept;
     Operation& allocate(int file, int mode, std::uint64_t offset, std::uint64_t length) noexcept;
     Operation& call(std::int64_t (*function)(void*), void* argument) noexcept;
@@ -63,6 +67,7 @@ class Operation {
     OperationKind kind_ = OperationKind::none;
     bool in_flight_ = false;
     bool durable_ = false;
+    std::uint8_t priority_ = 0;
     int fd_ = -1;
     int mode_ = 0;
     std::uint64_t offset_ = 0;

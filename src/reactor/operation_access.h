@@ -11,6 +11,7 @@ struct OperationAccess {
     [[nodiscard]] OperationKind kind() const noexcept { return operation.kind_; }
     [[nodiscard]] int fd() const noexcept { return operation.fd_; }
     [[nodiscard]] bool durable() const noexcept { return operation.durable_; }
+    [[nodiscard]] std::uint8_t priority() const noexcept { return operation.priority_; }
     [[nodiscard]] int mode() const noexcept { return operation.mode_; }
     [[nodiscard]] std::uint64_t offset() const noexcept { return operation.offset_; }
     [[nodiscard]] std::uint64_t length() const noexcept { return operation.length_; }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <initializer_list>
@@ -30,6 +31,19 @@ constexpr unsigned probe_entries = 8;
 #ifndef IORING_SETUP_TASKRUN_FLAG
 #error "liburing 2.3 or newer is needed"
 #endif
+
+// The I/O priority of the kernel for each priority of an operation: 0 leaves it to the process; 1
+// to 15 are the eight levels of the best-effort class, which needs no privilege. IOPRIO_PRIO_VALUE
+// of linux/ioprio.h.
+constexpr auto io_priorities = [] {
+    constexpr unsigned best_effort = 2;
+    constexpr unsigned class_shift = 13;
+    std::array<std::uint16_t, 16> values{};
+    for (unsigned priority = 1; priority < values.size(); ++priority)
+        values[priority] =
+            static_cast<std::uint16_t>(best_effort << class_shift | (priority - 1) / 2);
+    return values;
+}();
 
 // The best that the kernel takes is used: 6.1 takes the first, 5.19 the second, 5.11 the last.
 constexpr unsigned setup_flags[] = {
@@ -204,10 +218,12 @@ void UringShard::enqueue(Operation& operation) noexcept {
             break;
         case OperationKind::read:
             io_uring_prep_readv2(entry, fd, iov.data(), iov_count, access.offset(), 0);
+            entry->ioprio = io_priorities[access.priority()];
             break;
         case OperationKind::write:
             io_uring_prep_writev2(entry, fd, iov.data(), iov_count, access.offset(),
                                   access.durable() ? RWF_DSYNC : 0);
+            entry->ioprio = io_priorities[access.priority()];
             break;
         case OperationKind::sync:
             io_uring_prep_fsync(entry, fd, IORING_FSYNC_DATASYNC);

@@ -71,7 +71,7 @@ bool standby_family(std::string_view name) {
     return in_family(name, {"PERSISTENT RESERVE IN", "PERSISTENT RESERVE OUT", "READ BUFFER",
                             "WRITE BUFFER", "REPORT TIMESTAMP", "SET TIMESTAMP",
                             "REPORT IDENTIFYING INFORMATION", "SET IDENTIFYING INFORMATION",
-                            "REPORT ALIASES", "CHANGE ALIASES", "REPORT PRIORITY"});
+                            "REPORT ALIASES", "CHANGE ALIASES", "REPORT PRIORITY", "SET PRIORITY"});
 }
 bool echo_buffer_family(std::string_view name) {
     return in_family(name, {"READ BUFFER", "WRITE BUFFER"});

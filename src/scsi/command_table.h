@@ -122,6 +122,8 @@ enum class Operation : std::uint8_t {
     report_timestamp,
     set_timestamp,
     set_identifying_information,
+    change_aliases,
+    set_priority,
     log_sense,
     log_select,
     start_stop_unit,

@@ -14,12 +14,14 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "scsi/access_states.h"
+#include "scsi/aliases.h"
 #include "scsi/background.h"
 #include "scsi/command_table.h"
 #include "scsi/log_pages.h"
 #include "scsi/maintenance.h"
 #include "scsi/mode_pages.h"
 #include "scsi/pollable_sense.h"
+#include "scsi/priorities.h"
 #include "scsi/reservations.h"
 #include "scsi/types.h"
 #include "scsi/unit_information.h"
@@ -140,6 +142,7 @@ struct LogicalUnitState {
     std::uint32_t maximum_compare_and_write_blocks = 255;  // at most 255; 0: no COMPARE AND WRITE
     bool block_erase = false;                              // SANITIZE with BLOCK ERASE
     std::uint32_t maximum_atomic_blocks = 0;               // 0: no WRITE ATOMIC
+    std::vector<NexusPriority> priorities;                 // that SET PRIORITY gave
     IdentifyingInformation identifying_information;
     Timestamp timestamp;
     LogValues log_addends;                // what LOG SELECT added to the counters; see log_pages.h
@@ -153,7 +156,9 @@ struct LogicalUnitState {
 struct NexusState {
     NexusId id = 0;
     const PortDescription* port = nullptr;
-    std::span<const Lun> luns;  // the nexus's LUN inventory, for REPORT LUNS
+    std::span<const Lun> luns;         // the nexus's LUN inventory, for REPORT LUNS
+    const NexusName* name = nullptr;   // null where nobody asks for it
+    std::span<const Alias> aliases{};  // with the logical unit
 };
 
 // A command as a pure handler sees it. `cdb` is at least row.cdb_bytes long. `state` is null for a

@@ -118,6 +118,8 @@ constexpr std::array fields{
     field<&ModePages::application_tag_owner>("ATO", {0x0A, 0, 5, 7, 1}, protection),
     field<&ModePages::task_aborted_status>("TAS", {0x0A, 0, 5, 6, 1}, always),
     field<&ModePages::timestamp_precedence>("SCSIP", {0x0A, 1, 4, 1, 1}, always),
+    field<&ModePages::initial_command_priority>("INITIAL COMMAND PRIORITY", {0x0A, 1, 5, 3, 4},
+                                                always),
     field<&ModePages::exceptions_disabled>("DEXCPT", {0x1C, 0, 2, 3, 1}, always),
     field<&ModePages::exception_test>("TEST", {0x1C, 0, 2, 2, 1}, always),
     field<&ModePages::exception_reporting>("MRIE", {0x1C, 0, 3, 3, 4}, always, 1U << 0 | 1U << 6),

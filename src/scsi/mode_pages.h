@@ -33,6 +33,7 @@ struct ModePages {
     std::uint8_t queue_error_management = 0;    // QERR: 00b, 01b, 11b
     std::uint8_t unit_attention_interlock = 0;  // UA_INTLCK_CTRL: 00b, 10b, 11b
     bool timestamp_precedence = true;           // control extension page SCSIP
+    std::uint8_t initial_command_priority = 0;  // the same page; 0: none
     bool exceptions_disabled = false;           // informational exceptions page DEXCPT
     bool exception_test = false;                // TEST
     std::uint8_t exception_reporting = 0;       // MRIE: 0 none, 6 on request (REQUEST SENSE)

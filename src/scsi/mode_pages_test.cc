@@ -115,7 +115,7 @@ TEST(ModeSense, EachPageAndItsChangeableBits) {
     EXPECT_EQ(page("19", "00"), protocol_port);
     EXPECT_EQ(page("1a", "00"), power);
     EXPECT_EQ(page("1c", "00"), exceptions);
-    EXPECT_EQ(page("4a", "01").substr(0, 23), "4a 01 00 1c 02 00 00 00");
+    EXPECT_EQ(page("4a", "01").substr(0, 23), "4a 01 00 1c 02 0f 00 00");
     EXPECT_EQ(page("5c", "00"), "1c 0a 0c 0f 00 00 00 00 00 00 00 00");
     EXPECT_EQ(page("41", "00"), recovery);
     EXPECT_EQ(page("58", "00"), "18 06 00 00 00 00 00 00");

@@ -4,9 +4,11 @@
 
 #include <array>
 
+#include "scsi/aliases.h"
 #include "scsi/command_shapes.h"
 #include "scsi/data_in.h"
 #include "scsi/extended_copy.h"
+#include "scsi/priorities.h"
 #include "scsi/reservations.h"
 #include "scsi/unit_information.h"
 
@@ -157,6 +159,14 @@ inline constexpr std::array primary{
                                  ReservationClass::reads, standby_too),
                             0x0D),
                         sanitize_too)),
+    make_row("REPORT ALIASES", "A3 0B 00 00 00 00 FF FF FF FF 00 00",
+             with_service_action(with(answer(report_aliases, {6, 4}),
+                                      ReservationClass::allowed_if_persistent, standby_too),
+                                 0x0B)),
+    make_row("REPORT PRIORITY", "A3 0E C0 00 00 00 FF FF FF FF 00 00",
+             with_service_action(with(answer(report_priority, {6, 4}),
+                                      ReservationClass::allowed_if_persistent, standby_too),
+                                 0x0E)),
     make_row("REPORT TIMESTAMP", "A3 0F 00 00 00 00 FF FF FF FF 00 00",
              {.service_action = 0x0F,
               .direction = DataDirection::in,
@@ -171,6 +181,20 @@ inline constexpr std::array primary{
               .reservation = ReservationClass::writes,
               .access_states = standby_too,
               .operation = Operation::set_identifying_information}),
+    make_row("CHANGE ALIASES", "A4 0B 00 00 00 00 FF FF FF FF 00 00",
+             {.service_action = 0x0B,
+              .direction = DataDirection::out,
+              .parameter_bytes = {6, 4},
+              .reservation = ReservationClass::writes,
+              .access_states = standby_too,
+              .operation = Operation::change_aliases}),
+    make_row("SET PRIORITY", "A4 0E C0 00 00 00 FF FF FF FF 00 00",
+             {.service_action = 0x0E,
+              .direction = DataDirection::out,
+              .parameter_bytes = {6, 4},
+              .reservation = ReservationClass::writes,
+              .access_states = standby_too,
+              .operation = Operation::set_priority}),
     make_row("SET TARGET PORT GROUPS", "A4 0A 00 00 00 00 FF FF FF FF 00 00",
              {.service_action = 0x0A,
               .direction = DataDirection::out,

@@ -110,6 +110,7 @@ void BackgroundTask::request(StoreOpcode opcode, std::uint64_t lba, std::uint64_
     io_.may_unmap = opcode == StoreOpcode::write_zeroes && stretches_[stretch_].may_unmap;
     io_.anchor = false;
     io_.may_borrow = false;
+    io_.priority = 0;
     io_.lba = lba;
     io_.blocks = blocks;
     io_.data = moves ? MutableBytes(buffer_.get(), blocks * view_.block_bytes()) : MutableBytes();

@@ -83,6 +83,7 @@ class StoreIo {
     // closed; its contents may change, which is why the engine does not set this where a digest
     // covers the data.
     bool may_borrow = false;
+    std::uint8_t priority = 0;  // the command priority (SAM-5): 1 is the highest, 15 the lowest
     std::uint64_t lba = 0;
     std::uint64_t blocks = 0;
     MutableBytes data;

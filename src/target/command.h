@@ -74,7 +74,8 @@ class Command : public StoreCompletion {
     scsi::Lun lun;
     std::uint64_t tag = 0;  // unique among the nexus's commands
     scsi::TaskAttribute attribute = scsi::TaskAttribute::simple;
-    Bytes cdb;  // 6 … limits::cdb_bytes; in memory that stays until finished
+    std::uint8_t priority = 0;  // SAM-5: 1 is the highest, 15 the lowest; 0: the I_T_L nexus's
+    Bytes cdb;                  // 6 … limits::cdb_bytes; in memory that stays until finished
     // What the host said it will send and take. Both zero for a command without data.
     std::uint32_t expected_data_out_bytes = 0;
     std::uint32_t expected_data_in_bytes = 0;

@@ -544,6 +544,7 @@ void DeviceServer::ask_store(Command& command, StoreOpcode opcode, std::uint64_t
     io.may_unmap = false;
     io.anchor = false;
     io.may_borrow = false;
+    io.priority = command.priority != 0 ? command.priority : command.itl_->priority;
     io.lba = lba;
     io.blocks = blocks;
     io.data = data;

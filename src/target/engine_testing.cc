@@ -167,8 +167,8 @@ class FakeChannel final : public StoreChannel {
         {
             const std::lock_guard lock(medium_->mutex_);
             if (medium_->record)
-                medium_->records_.push_back(
-                    {io.opcode, io.lba, io.blocks, io.fua, io.may_unmap, shard_.index()});
+                medium_->records_.push_back({io.opcode, io.lba, io.blocks, io.fua, io.may_unmap,
+                                             shard_.index(), io.priority});
             if (medium_->holding_ && medium_->held_opcode_.value_or(io.opcode) == io.opcode) {
                 medium_->held_.push_back({&io, &shard_});
                 return;

@@ -29,6 +29,7 @@ class FakeMedium {
         bool fua;
         bool may_unmap;
         unsigned shard;
+        std::uint8_t priority;
     };
     // Requests of this kind stay with the store until release(); nullopt: all kinds.
     void hold(std::optional<StoreOpcode> opcode);

@@ -313,10 +313,11 @@ void FileChannel::transfer(StoreIo& io) noexcept {
     if (view.phase() != Phase::rewrite)
         view.set(Phase::transfer);
     if (io.opcode == StoreOpcode::read)
-        shard_.submit(io.step().read(descriptor_, vector, offset));
+        shard_.submit(io.step().read(descriptor_, vector, offset, io.priority));
     else
         shard_.submit(io.step().write(descriptor_, vector, offset,
-                                      view.has(View::durable) && view.phase() != Phase::rewrite));
+                                      view.has(View::durable) && view.phase() != Phase::rewrite,
+                                      io.priority));
 }
 
 void FileChannel::sync(StoreIo& io) noexcept {

@@ -58,7 +58,9 @@ Step DeviceServer::execute_data_in(Command& c) {
         protected_state->write_protected = true;
         state = &*protected_state;
     }
-    const scsi::NexusState nexus_state = nexus.state();
+    scsi::NexusState nexus_state = nexus.state();
+    if (c.itl_ != nullptr)
+        nexus_state.aliases = c.itl_->aliases;
     std::expected<void, scsi::SenseData> result;
     Builder into(c.buffer_.bytes(bytes));
     result = c.row_->data_in(request_of(c, state, nexus_state), into);

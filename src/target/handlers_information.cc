@@ -3,6 +3,8 @@
 #include <chrono>
 
 #include "reactor/shard.h"
+#include "scsi/aliases.h"
+#include "scsi/priorities.h"
 #include "scsi/unit_information.h"
 
 namespace olio::target {
@@ -77,6 +79,38 @@ Step DeviceServer::InformationHandlers::execute_set_identifying_information(Comm
             state.identifying_information = std::move(*next);
             return effects;
         });
+    return Step::waiting;
+}
+
+Step DeviceServer::InformationHandlers::execute_change_aliases(Command& c) {
+    auto next = scsi::change_aliases(c.itl_->aliases, list_of(c.data_out, c.transfer_bytes_));
+    if (!next)
+        return refuse(c, next.error());
+    c.itl_->aliases = std::move(*next);
+    return succeed(c);
+}
+
+// Which nexuses there are must be known first: those whose priority changes are told.
+Step DeviceServer::InformationHandlers::execute_set_priority(Command& c) {
+    const auto wanted = scsi::parse_set_priority(c.cdb, list_of(c.data_out, c.transfer_bytes_));
+    if (!wanted)
+        return refuse(c, wanted.error());
+    c.home_active_ = true;
+    c.unit_->unit().find_nexuses([&c, wanted = *wanted](std::vector<scsi::KnownNexus> nexuses) {
+        change_state(
+            c,
+            [wanted, by = c.nexus_->id(), nexuses = std::move(nexuses)](
+                LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+                auto changed = scsi::set_priority(state, wanted, by, nexuses);
+                if (!changed)
+                    return std::unexpected(Refusal{scsi::Status::check_condition, changed.error()});
+                StateEffects effects;
+                effects.attention = scsi::UnitAttention::priority_changed;
+                effects.except = by;
+                effects.only = std::move(*changed);
+                return effects;
+            });
+    });
     return Step::waiting;
 }
 

@@ -14,7 +14,11 @@ namespace olio::target {
 using scsi::UnitAttention;
 
 ITLNexus::ITLNexus(ITNexusImpl& nexus, LogicalUnitView& view, const LunMapEntry& entry)
-    : lun(entry.lun), write_protected(entry.write_protected), nexus_(nexus), view_(view) {
+    : lun(entry.lun),
+      write_protected(entry.write_protected),
+      priority(scsi::priority_of(view.state(), nexus.id())),
+      nexus_(nexus),
+      view_(view) {
     attentions.establish(UnitAttention::power_on_reset_or_bus_device_reset);
     view_.add(*this);
 }
@@ -220,7 +224,7 @@ void ITNexusImpl::set_lun_map(std::shared_ptr<const LunMap> map) {
             map->entries(), [&](const LunMapEntry& entry) { return entry.unit == &unit; });
         if (gone) {
             enter();
-            unit.release_reservation(id_, [this] { leave(); });
+            unit.forget_nexus(id_, [this] { leave(); });
         }
         retired_.push_back(std::move(itl));
     }
@@ -230,16 +234,18 @@ void ITNexusImpl::set_lun_map(std::shared_ptr<const LunMap> map) {
         sweep_retired();
 }
 
-void ITNexusImpl::release_reservations(const Ticket& ticket) {
+void ITNexusImpl::forget_in_units(const Ticket& ticket) {
     // A unit may have several LUNs. In the order of the LUNs: a simulated run must replay.
     std::set<const LogicalUnitImpl*> seen;
     std::vector<LogicalUnitImpl*> units;
-    for (const auto& itl : itls_)
+    for (const auto& itl : itls_) {
+        itl->aliases.clear();
         if (seen.insert(&itl->view().unit()).second)
             units.push_back(&itl->view().unit());
+    }
     for (LogicalUnitImpl* unit : units) {
         enter();
-        unit->release_reservation(id_, [this, held = Ticket(ticket)]() mutable {
+        unit->forget_nexus(id_, [this, held = Ticket(ticket)]() mutable {
             held.reset();
             leave();
         });
@@ -258,7 +264,7 @@ void ITNexusImpl::close(std::move_only_function<void()> fenced,
             leave();
         });
     });
-    release_reservations(ticket);
+    forget_in_units(ticket);
     DeviceServer::Marked marked;
     for (Command& command : commands_)
         DeviceServer::mark(marked, command, AbortMode::silent, ticket, false);

@@ -35,6 +35,8 @@ class ITLNexus {
     TaskSet tasks;
     std::uint32_t commands = 0;  // those that have not been finished
     UnitAttentionQueue attentions;
+    std::vector<scsi::Alias> aliases;  // CHANGE ALIASES
+    std::uint8_t priority;             // of commands that bring none
 
     // What the nexus is to these reservations, looked up once for each version of them.
     [[nodiscard]] scsi::NexusRole role(const scsi::Reservations& reservations) noexcept {
@@ -95,7 +97,7 @@ class ITNexusImpl final : public ITNexus {
     // … or else one that is being aborted, and whose end the initiator may not have been told.
     [[nodiscard]] Command* find_tag_to_abort(std::uint64_t tag) const noexcept;
     [[nodiscard]] scsi::NexusState state() const noexcept {
-        return {id_, &port_.description, map_->inventory()};
+        return {id_, &port_.description, map_->inventory(), &name_};
     }
     void enlist_tag(Command& command) noexcept;
     // finished() of a command of the copy manager.
@@ -105,8 +107,8 @@ class ITNexusImpl final : public ITNexus {
     // Something besides a command refers to the nexus: it must not be destroyed.
     void enter() noexcept { ++pending_; }
     void leave() noexcept;
-    // Ends SPC-2 reservations that this nexus holds.
-    void release_reservations(const Ticket& ticket);
+    // What the nexus has of its units ends: SPC-2 reservations, priorities, aliases.
+    void forget_in_units(const Ticket& ticket);
 
   private:
     static constexpr std::size_t tag_buckets = 256;

@@ -136,11 +136,17 @@ void LogicalUnitView::apply(std::shared_ptr<const LogicalUnitState> state,
     look_at_gate();
     if (effects.reservations != nullptr)
         apply_reservations(*effects.reservations, ticket);
+    for (ITLNexus* itl : itls_)
+        itl->priority = scsi::priority_of(*state_, itl->nexus().id());
     if (!effects.attention)
         return;
-    for (ITLNexus* itl : itls_)
-        if (itl->nexus().id() != effects.except)
+    for (ITLNexus* itl : itls_) {
+        const scsi::NexusId id = itl->nexus().id();
+        const bool meant =
+            !effects.only || std::ranges::find(*effects.only, id) != effects.only->end();
+        if (meant && id != effects.except)
             itl->attentions.establish(*effects.attention);
+    }
 }
 
 std::uint32_t LogicalUnitView::delay_ms_of(const Command& command) const noexcept {
@@ -172,8 +178,10 @@ void LogicalUnitView::lower_fence(FenceId id) noexcept {
 }
 
 void LogicalUnitView::reset(scsi::NexusId by, const Ticket& ticket) {
-    for (ITLNexus* itl : itls_)
+    for (ITLNexus* itl : itls_) {
         itl->attentions.establish(scsi::UnitAttention::bus_device_reset_function);
+        itl->aliases.clear();
+    }
     DeviceServer::Marked marked;
     const AbortMode others =
         state_->mode_pages.task_aborted_status ? AbortMode::task_aborted : AbortMode::silent;
@@ -391,7 +399,9 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
                     const bool woken =
                         scsi::enter_power_condition(state, scsi::PowerCondition::active);
                     effects.changed = woken || state.reservations.reserved_by != 0 ||
-                                      state.streams.open != 0 || !(pages == state.mode_pages);
+                                      state.streams.open != 0 || !state.priorities.empty() ||
+                                      !(pages == state.mode_pages);
+                    state.priorities.clear();
                     state.streams = {};
                     state.reservations.reserved_by = 0;
                     state.mode_pages = pages;
@@ -401,17 +411,31 @@ void LogicalUnitImpl::reset(scsi::NexusId by, std::move_only_function<void()> do
         });
 }
 
-void LogicalUnitImpl::release_reservation(scsi::NexusId nexus,
-                                          std::move_only_function<void()> done) {
+void LogicalUnitImpl::forget_nexus(scsi::NexusId nexus, std::move_only_function<void()> done) {
     change_state(
         [nexus](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             StateEffects effects;
-            effects.changed = state.reservations.reserved_by == nexus;
-            if (effects.changed)
+            const bool had_priority = scsi::forget_priority(state, nexus);
+            const bool reserved = state.reservations.reserved_by == nexus;
+            if (reserved)
                 state.reservations.reserved_by = 0;
+            effects.changed = had_priority || reserved;
             return effects;
         },
         [done = std::move(done)](const std::expected<void, Refusal>&) mutable { done(); });
+}
+
+void LogicalUnitImpl::find_nexuses(
+    std::move_only_function<void(std::vector<scsi::KnownNexus>)> found) {
+    auto parts = std::make_shared<std::vector<std::vector<scsi::KnownNexus>>>(views_.size());
+    on_every_shard([parts](LogicalUnitView& view,
+                           const Ticket&) { view.collect_nexuses((*parts)[view.shard().index()]); },
+                   [parts, found = std::move(found)]() mutable {
+                       std::vector<scsi::KnownNexus> all;
+                       for (auto& part : *parts)
+                           std::ranges::move(part, std::back_inserter(all));
+                       found(std::move(all));
+                   });
 }
 
 // --- Configuration ---

@@ -41,6 +41,7 @@ struct StateEffects {
     bool changed = true;
     std::optional<scsi::UnitAttention> attention;
     scsi::NexusId except = 0;  // the nexus that does not get it: the one that asked for the change
+    std::optional<std::vector<scsi::NexusId>> only;    // the nexuses that get it; nullopt: all
     std::shared_ptr<ReservationEffects> reservations;  // of PERSISTENT RESERVE OUT
 };
 
@@ -70,7 +71,7 @@ class LogicalUnitView {
     void apply(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                const Ticket& ticket);
     // The I_T nexuses that reach the unit on this shard.
-    void collect_nexuses(std::vector<scsi::NexusName>& into) const;
+    void collect_nexuses(std::vector<scsi::KnownNexus>& into) const;
 
     void add(ITLNexus& itl) noexcept;
     void remove(ITLNexus& itl) noexcept;
@@ -201,8 +202,12 @@ class LogicalUnitImpl final : public LogicalUnit,
     void leave_transition(const AccessTransition& transition);
     [[nodiscard]] bool closing() const noexcept { return close_when_settled_ != nullptr; }
 
-    // Ends the SPC-2 reservation if `nexus` holds it.
-    void release_reservation(scsi::NexusId nexus, std::move_only_function<void()> done);
+    // I_T nexus loss: ends the SPC-2 reservation if `nexus` holds it, and the priority that it was
+    // given.
+    void forget_nexus(scsi::NexusId nexus, std::move_only_function<void()> done);
+
+    // The I_T nexuses that reach the unit; `found` on the calling shard.
+    void find_nexuses(std::move_only_function<void(std::vector<scsi::KnownNexus>)> found);
 
     // Asks the store how much room it has; `done` on the calling shard, when the state tells it, or
     // where the store cannot say.

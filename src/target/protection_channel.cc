@@ -149,6 +149,7 @@ class ProtectionChannel::Request final : public StoreCompletion, public Protecti
         io.may_unmap = like.may_unmap;
         io.anchor = like.anchor;
         io.may_borrow = like.may_borrow;
+        io.priority = like.priority;
         io.lba = lba;
         io.blocks = blocks;
         io.data = {};

@@ -22,7 +22,7 @@ Refusal conflict() {
     return {scsi::Status::reservation_conflict, {}};
 }
 
-scsi::ReservationSurroundings surroundings_of(const std::vector<std::vector<NexusName>>& nexuses,
+scsi::ReservationSurroundings surroundings_of(const std::vector<scsi::KnownNexus>& nexuses,
                                               const LogicalUnitState& state) {
     scsi::ReservationSurroundings all;
     const auto add_port = [&all](const NexusName& nexus) {
@@ -30,11 +30,10 @@ scsi::ReservationSurroundings surroundings_of(const std::vector<std::vector<Nexu
             all.ports.end())
             all.ports.push_back({{}, nexus.relative_port, nexus.port_name});
     };
-    for (const auto& of_shard : nexuses)
-        for (const NexusName& nexus : of_shard) {
-            all.nexuses.push_back(nexus);
-            add_port(nexus);
-        }
+    for (const scsi::KnownNexus& nexus : nexuses) {
+        all.nexuses.push_back(nexus.name);
+        add_port(nexus.name);
+    }
     for (const scsi::Registration& each : state.reservations.persistent->registrations)
         add_port(each.nexus);
     for (const scsi::GroupedPort& port : state.access.ports)
@@ -101,12 +100,9 @@ void ReservationServer::reserve_out(Requester from, scsi::ReserveOut out,
 
 // Which I_T nexuses there are, and through which target ports.
 void ReservationServer::look_around(const OrderPointer& order) {
-    auto found = std::make_shared<std::vector<std::vector<NexusName>>>(unit_.shards());
-    unit_.on_every_shard(
-        [found](LogicalUnitView& view, const Ticket&) {
-            view.collect_nexuses((*found)[view.shard().index()]);
-        },
-        [this, order, found] { decide(order, surroundings_of(*found, unit_.home_state())); });
+    unit_.find_nexuses([this, order](const std::vector<scsi::KnownNexus>& found) {
+        decide(order, surroundings_of(found, unit_.home_state()));
+    });
 }
 
 void ReservationServer::decide(const OrderPointer& order,
@@ -222,10 +218,10 @@ void ReservationServer::spc2(Requester from, bool reserves, LogicalUnitImpl::Cha
 
 // --- On every shard ---
 
-void LogicalUnitView::collect_nexuses(std::vector<NexusName>& into) const {
+void LogicalUnitView::collect_nexuses(std::vector<scsi::KnownNexus>& into) const {
     for (const ITLNexus* itl : itls_)
         if (!itl->retired && !itl->nexus().closing())
-            into.push_back(itl->nexus().name());
+            into.push_back({itl->nexus().id(), itl->nexus().name()});
 }
 
 void LogicalUnitView::apply_reservations(const ReservationEffects& effects, const Ticket& ticket) {

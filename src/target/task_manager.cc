@@ -57,7 +57,7 @@ void TaskManager::reset_nexus(ITNexusImpl& nexus, TaskManagement& request) {
     const Ticket ticket = begin(nexus, request);
     for (const auto& itl : nexus.itls())
         itl->attentions.establish(scsi::UnitAttention::i_t_nexus_loss);
-    nexus.release_reservations(ticket);
+    nexus.forget_in_units(ticket);
     DeviceServer::Marked marked;
     for (Command& command : nexus.all_commands())
         DeviceServer::mark(marked, command, AbortMode::silent, ticket, true);

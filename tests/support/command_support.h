@@ -15,6 +15,7 @@ struct CommandSupport {
 
 inline constexpr std::array commands{
     CommandSupport{"", "SPC-5 or SBC-4", "CommandTable"},
+    CommandSupport{"CHANGE ALIASES", "SPC-5 clause 6", "Aliases, NexusCommands, nexus_list_fuzz"},
     CommandSupport{"CLOSE STREAM", "SBC-4 clause 5, STREAM CONTROL", "Streams"},
     CommandSupport{"COMPARE AND WRITE", "SBC-4 5.3",
                    "CompareAndWrite, DeviceServerTest, conformance"},
@@ -37,8 +38,10 @@ inline constexpr std::array commands{
     CommandSupport{"READ(", "SBC-4 clause 5", "DeviceServerTest, CdbFields, conformance"},
     CommandSupport{"RECEIVE COPY", "SPC-5 clause 6", "CommandTable, conformance"},
     CommandSupport{"RELEASE", "SPC-2 7.19", "DeviceServerTest, conformance"},
+    CommandSupport{"REPORT ALIASES", "SPC-5 clause 6", "Aliases, NexusCommands"},
     CommandSupport{"REPORT IDENTIFYING INFORMATION", "SPC-5 clause 6",
                    "InformationTest, InformationCommands"},
+    CommandSupport{"REPORT PRIORITY", "SPC-5 clause 6, SAM-5", "Priorities, NexusCommands"},
     CommandSupport{"REPORT LUNS", "SPC-5 6.35", "ReportLuns, conformance"},
     CommandSupport{"REPORT REFERRALS", "SBC-4 clause 5", "Access, AccessStates"},
     CommandSupport{"REPORT SUPPORTED OPERATION CODES", "SPC-5 6.36",

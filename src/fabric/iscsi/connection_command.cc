@@ -21,6 +21,9 @@ constexpr scsi::TaskAttribute attributes[] = {
     scsi::TaskAttribute::simple, scsi::TaskAttribute::simple, scsi::TaskAttribute::ordered,
     scsi::TaskAttribute::head_of_queue, scsi::TaskAttribute::aca};
 
+// iSCSIProtocolLevel from which on a SCSI Command PDU has a priority (RFC 7144 5).
+constexpr std::uint32_t priority_level = 2;
+
 // What makes a SCSI Command PDU invalid in itself; nothing if it can become a task.
 std::optional<RejectReason> fault_of(const ScsiCommandPdu& pdu, std::uint32_t data_bytes) {
     const bool final = (pdu.flags & final_bit) != 0;
@@ -98,6 +101,8 @@ void Connection::fill_task(IscsiTask& task, const ScsiCommandPdu& pdu,
     store_be(task.lun.bytes.data(), pdu.lun);
     task.cmd_sn = pdu.cmd_sn;
     task.attribute = attributes[pdu.flags & command_flags::attribute_mask];
+    task.priority =
+        session_.parameters().protocol_level >= priority_level ? pdu.priority & 0x0F : 0;
     task.expected_length = pdu.expected_length;
     task.stable_data_in = parameters_.data_digest != 0;
     task.reads = (pdu.flags & command_flags::read) != 0;

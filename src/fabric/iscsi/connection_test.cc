@@ -574,6 +574,20 @@ TEST_F(ConnectionTest, ARejectedCommandsNumberIsNotUsedUp) {
     EXPECT_EQ(status_of(2, host().take()), 0);
 }
 
+// RFC 7144 5: below iSCSIProtocolLevel 2 these bits are reserved.
+TEST_F(ConnectionTest, PriorityOfACommandReachesTheStoreFromProtocolLevel2On) {
+    for (const std::uint32_t level : {1U, 2U}) {
+        options_.parameters.protocol_level = level;
+        host_.reset();
+        auto pdu = host().command(1, {0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+                                  final_bit | command_flags::read | 1, 512);
+        pdu.priority = 0xF3;
+        host().send(encode(pdu));
+        EXPECT_EQ(status_of(1, host().take()), 0);
+        EXPECT_EQ(machine_.medium.priority, level == 2 ? 3 : 0);
+    }
+}
+
 TEST_F(ConnectionTest, ATaskTagInUseIsRejected) {
     host().write(3, 0, 2, {});
     EXPECT_TRUE(host().take_one(Opcode::ready_to_transfer));

@@ -75,6 +75,7 @@ void Medium::release() {
 void Medium::perform(target::StoreIo& io) {
     const std::size_t at = io.lba * block_bytes;
     const std::size_t length = io.blocks * block_bytes;
+    priority = io.priority;
     switch (io.opcode) {
         case target::StoreOpcode::read:
             if (io.may_borrow) {

@@ -26,6 +26,7 @@ struct Medium {
     bool hold = false;  // requests stay until release()
     std::vector<target::StoreIo*> held;
     std::uint64_t writes = 0;
+    std::uint8_t priority = 0;  // of the last request
     void release();
     void perform(target::StoreIo& io);
 };
