@@ -30,7 +30,9 @@ class Served:
         command = [OLIO, "serve", "--json", "--listen", listen, "--control", self.control,
                    *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True, cwd=work)
+                                        text=True, cwd=work,
+                                        env={**os.environ, "OLIO_STATE_DIRECTORY":
+                                             str(work / "state")})
 
     def serving(self) -> dict:
         line = self.process.stdout.readline()
@@ -257,6 +259,50 @@ class Daemon(InFolder):
             self.assertEqual(run(OLIO, "status", "--control", served.control).returncode, 0)
             mode = os.stat(served.control).st_mode
             self.assertEqual(stat.S_IMODE(mode), 0o600)
+
+    def call(self, served: Served, method: str, parameters: dict):
+        result = run(OLIO, "call", method, json.dumps(parameters), "--control", served.control)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_access_states_outlive_a_kill(self):
+        """What was answered is there after kill -9; a damaged file is passed over."""
+        arguments = ["disk.img", "--size", "1M", "--listen", "127.0.0.2:0,group=2",
+                     "--target-name", "iqn.2026-01.test:access"]
+        states = ["standby", "unavailable", "active/non-optimized", "active/optimized"]
+        for wanted in states * 2:
+            with Served(self.work, *arguments) as served:
+                daemon = served.serving()["pid"]
+                self.call(served, "set_access_state", {"lun": 0, "group": 2, "state": wanted})
+                self.call(served, "set_port_offline",
+                          {"lun": 0, "port": 2, "offline": wanted == "standby"})
+                self.call(served, "set_port_group",
+                          {"lun": 0, "group": 2, "preferred": wanted == "standby"})
+                os.kill(daemon, signal.SIGKILL)
+                served.process.wait(WAIT)
+            with Served(self.work, *arguments) as served:
+                served.serving()
+                group = self.call(served, "access_states", {"lun": 0})[0]["groups"][1]
+                self.assertEqual(group["state"], wanted)
+                self.assertEqual(group["status"], "changed here")
+                self.assertEqual(group["preferred"], wanted == "standby")
+                self.assertEqual(group["ports"], [{"port": 2, "offline": wanted == "standby"}])
+                self.assertEqual(served.end(), 0)
+        kept = next((self.work / "state" / "alua").glob("tpgs_*/tpgt_2"))
+        self.assertEqual(stat.S_IMODE(kept.stat().st_mode), 0o600)
+        self.assertEqual(kept.read_text(),
+                         "tg_pt_gp_id=2\nalua_access_state=0x00\nalua_access_status=0x02\n")
+        self.assertTrue(
+            (self.work / "state/alua/iscsi/iqn.2026-01.test:access+2/lun_0").is_file())
+        kept.write_text("tg_pt_gp_id=2\nalua_access_sta")
+        with Served(self.work, *arguments) as served:
+            served.serving()
+            group = self.call(served, "access_states", {"lun": 0})[0]["groups"][1]
+            self.assertEqual(group["state"], "active/optimized")
+            self.assertEqual(served.end(), 0)
+            said = served.process.stderr.read()
+            self.assertIn("cannot be taken up", said)
+            self.assertIn("tpgt_2", said)
 
     def test_it_tells_the_service_manager(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

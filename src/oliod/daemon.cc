@@ -115,8 +115,8 @@ Result<void> Daemon::open_metadata() {
                     fmt::format("{}; name another place with --state-directory PATH",
                                 opened.error().message));
     log::warning(
-        "persistent reservations will not outlive the daemon: {} (--state-directory PATH "
-        "names another place)",
+        "persistent reservations and access states will not outlive the daemon: {} "
+        "(--state-directory PATH names another place)",
         opened.error().message);
     return {};
 }
@@ -163,6 +163,7 @@ void Daemon::open_next_disk() {
                                     .protection_type = disk.spec.protection_type,
                                     .home_shard = disk.lun % reactor_->size(),
                                     .access = initial_access(tags_of(options_)),
+                                    .target_ports = target_ports(disk.lun),
                                     .attributes = disk.spec.attributes};
     disks_.push_back(std::move(disk));
     engine_->add_logical_unit(
@@ -207,6 +208,16 @@ Result<void> Daemon::add_target() {
         node.portal_groups.push_back(portal_group(tag, *luns));
     OLIO_TRY(iscsi_->add_target_node(std::move(node)));
     return iscsi_->start();
+}
+
+// As portal_group() makes them.
+std::vector<scsi::ConfiguredPort> Daemon::target_ports(std::uint32_t lun) const {
+    std::vector<scsi::ConfiguredPort> ports;
+    for (const std::uint16_t tag : tags_of(options_))
+        ports.push_back({.description = iscsi::port_description(options_.target_name, tag, tag),
+                         .portal_group_tag = tag,
+                         .lun = lun});
+    return ports;
 }
 
 // Each portal group is a target port; its tag is the port's relative identifier too, so that it

@@ -82,6 +82,7 @@ class Daemon {
     void disk_opened(Result<target::LogicalUnit*> unit);
     void start_target();
     Result<void> add_target();
+    [[nodiscard]] std::vector<scsi::ConfiguredPort> target_ports(std::uint32_t lun) const;
     [[nodiscard]] iscsi::PortalGroupOptions portal_group(
         std::uint16_t tag, std::shared_ptr<const target::LunMap> luns) const;
     void serving();

@@ -453,22 +453,24 @@ std::optional<T> field_of(std::string_view text, std::string_view key) {
 }  // namespace
 
 std::string group_metadata(const TargetPortGroup& group) {
-    // What it is on its way to, not the way: a restart ends every transition.
-    const AccessState state = group.target ? *group.target : group.state;
-    return fmt::format("tg_pt_gp_id={}\nalua_access_state=0x{:02x}\nalua_access_status=0x{:02x}\n",
-                       group.id, static_cast<unsigned>(state), static_cast<unsigned>(group.status));
+    const AccessState state = group.target ? group.before : group.state;
+    return fmt::format(
+        "tg_pt_gp_id={}\nalua_access_state=0x{:02x}\nalua_access_status=0x{:02x}\n{}", group.id,
+        static_cast<unsigned>(state), static_cast<unsigned>(group.status),
+        group.preferred ? "preferred=1\n" : "");
 }
 
 Result<GroupMetadata> parse_group_metadata(std::string_view text) {
     const auto id = field_of<std::uint16_t>(text, "tg_pt_gp_id");
     const auto state = field_of<std::uint8_t>(text, "alua_access_state");
     const auto status = field_of<std::uint8_t>(text, "alua_access_status");
-    if (!id || !state || !status || *status > 2 ||
+    if (!text.ends_with('\n') || !id || !state || !status || *status > 2 ||
         *state > static_cast<std::uint8_t>(AccessState::lba_dependent))
         return fail(EINVAL,
                     "there is no tg_pt_gp_id, alua_access_state (0x00 to 0x04) and "
-                    "alua_access_status (0x00 to 0x02)");
-    return GroupMetadata{*id, static_cast<AccessState>(*state), static_cast<AccessStatus>(*status)};
+                    "alua_access_status (0x00 to 0x02), each a whole line");
+    return GroupMetadata{*id, static_cast<AccessState>(*state), static_cast<AccessStatus>(*status),
+                         field_of<std::uint8_t>(text, "preferred").value_or(0) == 1};
 }
 
 std::string port_metadata(const GroupedPort& port) {
@@ -479,7 +481,7 @@ std::string port_metadata(const GroupedPort& port) {
 Result<PortMetadata> parse_port_metadata(std::string_view text) {
     const auto offline = field_of<std::uint8_t>(text, "alua_tg_pt_offline");
     const auto status = field_of<std::uint8_t>(text, "alua_tg_pt_status");
-    if (!offline || !status || *offline > 1 || *status > 2)
+    if (!text.ends_with('\n') || !offline || !status || *offline > 1 || *status > 2)
         return fail(EINVAL,
                     "there is no alua_tg_pt_offline (0 or 1) and alua_tg_pt_status (0x00 "
                     "to 0x02)");

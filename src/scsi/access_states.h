@@ -174,13 +174,18 @@ Result<void> put_referrals(AccessStateTable& table, Referrals referrals);
 
 // --- LIO's metadata files ---
 
-// <state directory>/alua/tpgs_<unit serial>/<group name>
+// <state directory>/alua/tpgs_<unit serial>/<group name>. While a transition is under way, the
+// state before it: what has not been answered is not done. A line that LIO has not, preferred=1,
+// follows where the PREF bit is set.
 [[nodiscard]] std::string group_metadata(const TargetPortGroup& group);
 struct GroupMetadata {
     std::uint16_t id = 0;
     AccessState state = AccessState::active_optimized;
     AccessStatus status = AccessStatus::none;
+    bool preferred = false;
 };
+// EINVAL where a field is missing or beyond its range, or the text does not end with a line's end,
+// as one that is torn.
 [[nodiscard]] Result<GroupMetadata> parse_group_metadata(std::string_view text);
 
 // <state directory>/alua/<fabric>/<target name>+<portal group tag>/lun_<lun>

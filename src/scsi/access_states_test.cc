@@ -361,7 +361,8 @@ TEST(AccessStates, ATransitionPassesThroughTransitioning) {
     EXPECT_TRUE(table.restricted);
     EXPECT_EQ(begin_transition(table, change, AccessStatus::implicitly).error().code, EBUSY);
     EXPECT_EQ(group_metadata(*table.group(0x10)),
-              "tg_pt_gp_id=16\nalua_access_state=0x02\nalua_access_status=0x00\n");
+              "tg_pt_gp_id=16\nalua_access_state=0x00\nalua_access_status=0x00\n")
+        << "until it has ended, it has not been";
     finish_transition(table, *transition);
     EXPECT_EQ(table.state_of(1), AccessState::standby);
     EXPECT_EQ(table.group(0x10)->status, AccessStatus::implicitly);
@@ -491,6 +492,12 @@ TEST(AccessStates, MetadataIsThatOfLio) {
     EXPECT_EQ(read->id, 16);
     EXPECT_EQ(read->state, AccessState::unavailable);
     EXPECT_EQ(read->status, AccessStatus::explicitly);
+    EXPECT_FALSE(read->preferred);
+    table.group(0x10)->preferred = true;
+    const auto preferred = parse_group_metadata(group_metadata(*table.group(0x10)));
+    ASSERT_TRUE(preferred);
+    EXPECT_TRUE(preferred->preferred);
+    EXPECT_EQ(preferred->state, AccessState::unavailable);
     const std::string port =
         port_metadata({.relative_port = 3, .offline = true, .status = AccessStatus::implicitly});
     EXPECT_EQ(port, "alua_tg_pt_offline=1\nalua_tg_pt_status=0x02\n");
@@ -504,6 +511,7 @@ TEST(AccessStates, BrokenMetadataIsRefused) {
                             "tg_pt_gp_id=16\nalua_access_state=0x0f\nalua_access_status=0x00\n",
                             "tg_pt_gp_id=70000\nalua_access_state=0x00\nalua_access_status=0x00\n",
                             "tg_pt_gp_id=16\nalua_access_state=\nalua_access_status=0x00\n",
+                            "tg_pt_gp_id=16\nalua_access_state=0x00\nalua_access_status=0x0",
                             "tg_pt_gp_id=16\nalua_access_state=0x00\nalua_access_status=0x03\n"})
         EXPECT_FALSE(parse_group_metadata(bad)) << bad;
     EXPECT_FALSE(parse_port_metadata("alua_tg_pt_offline=2\nalua_tg_pt_status=0x00\n"));

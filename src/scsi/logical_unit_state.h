@@ -79,6 +79,14 @@ struct PortDescription {
     std::string device_name;  // SCSI name string of the target device, iSCSI: "iqn..."
 };
 
+// A target port that the logical unit is configured at, whether a host comes that way or not.
+struct ConfiguredPort {
+    PortDescription description;
+    std::string fabric = "iscsi";        // as LIO names the module: iscsi, qla2xxx, ...
+    std::uint16_t portal_group_tag = 1;  // LIO's tpgt
+    std::uint64_t lun = 0;               // of the logical unit there
+};
+
 // The streams that STREAM CONTROL has opened (SBC-4). What they are written for is a hint to
 // the medium, of which ours makes nothing; a logical unit reset closes them.
 struct Streams {
@@ -130,6 +138,7 @@ struct LogicalUnitState {
     Reservations reservations;
     bool reservations_can_persist = false;  // APTPL = 1: there is a place to keep them
     AccessStateTable access;
+    std::vector<ConfiguredPort> target_ports;  // by relative port; empty: not told
     Streams streams;
     BackgroundState background;
     SelfTestLog self_tests;

@@ -1,6 +1,7 @@
 #include "scsi/vpd_pages.h"
 
 #include <array>
+#include <utility>
 
 #include "base/limits.h"
 #include "scsi/designators.h"
@@ -83,20 +84,33 @@ void put_mode_page_policy(const Request&, Builder& into) {
     into.u8(0);
 }
 
-// SCSI Ports: the port through which the question came; the target knows no initiator port names
-// of its own to add.
-void put_scsi_ports(const Request& request, Builder& into) {
-    const PortDescription* port = request.nexus.port;
-    if (port == nullptr)
-        return;
+// The target knows no initiator port names of its own to add.
+void put_scsi_port(const PortDescription& port, Builder& into) {
     into.be16(0);
-    into.be16(port->relative_port);
+    into.be16(port.relative_port);
     into.be32(0);  // reserved; INITIATOR PORT TRANSPORTID LENGTH
     into.be16(0);
     const std::size_t length_at = into.size();
     into.be16(0);  // TARGET PORT DESCRIPTORS LENGTH, below
-    put_port_names(*port, into);
+    put_port_names(port, into);
     into.patch(length_at, static_cast<std::uint16_t>(into.size() - length_at - 2));
+}
+
+// SCSI Ports: all that are configured, by their relative identifiers, and in any case the one
+// through which the question came.
+void put_scsi_ports(const Request& request, Builder& into) {
+    const PortDescription* own = request.nexus.port;
+    for (const ConfiguredPort& each : request.state->target_ports) {
+        const std::uint16_t relative_port = each.description.relative_port;
+        if (own != nullptr && own->relative_port <= relative_port) {
+            put_scsi_port(*own, into);
+            if (std::exchange(own, nullptr)->relative_port == relative_port)
+                continue;
+        }
+        put_scsi_port(each.description, into);
+    }
+    if (own != nullptr)
+        put_scsi_port(*own, into);
 }
 
 bool has_referrals(const Request& request) {

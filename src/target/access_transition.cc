@@ -1,7 +1,12 @@
 #include "target/access_transition.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
+
+#include "base/log.h"
+#include "target/access_keeper.h"
 
 namespace olio::target {
 
@@ -61,6 +66,15 @@ void AccessTransition::hurry() {
 }
 
 void AccessTransition::finish() {
+    unit_->access_keeper().keep(transition_, [self = shared_from_this()](Result<void> kept) {
+        if (kept)
+            self->publish();
+        else
+            self->cancel(std::move(kept.error()));
+    });
+}
+
+void AccessTransition::publish() {
     unit_->change_state(
         [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             scsi::finish_transition(state.access, transition_);
@@ -70,6 +84,28 @@ void AccessTransition::finish() {
             return effects;
         },
         [self = shared_from_this()](const std::expected<void, Refusal>&) { self->end({}); });
+}
+
+// Of an implicit one every nexus is told that it failed; of an explicit one the nexus that asked is
+// answered, and the others hear of it where they could see that it was under way.
+void AccessTransition::cancel(Error error) {
+    error.message =
+        fmt::format("the change of access states cannot be kept, and is undone: {}", error.message);
+    log::error("{}: {}", unit_->name(), error.message);
+    unit_->change_state(
+        [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            scsi::cancel_transition(state.access, transition_);
+            StateEffects effects;
+            if (transition_.status == scsi::AccessStatus::implicitly)
+                effects.attention = UnitAttention::implicit_access_state_transition_failed;
+            else if (transition_.delay_ms != 0)
+                effects.attention = UnitAttention::asymmetric_access_state_changed;
+            effects.except = request_.by;
+            return effects;
+        },
+        [self = shared_from_this(), error](const std::expected<void, Refusal>&) {
+            self->end(std::unexpected(error));
+        });
 }
 
 void AccessTransition::end(Result<void> result) {

@@ -1,6 +1,7 @@
 // Changes of asymmetric access states (SPC-5 5.17.2) in the engine: a transition begins at the
 // logical unit's home shard, lasts as long as its groups' delays say, and ends when the new states
-// are in force on every shard.
+// are kept (target/access_keeper.h) and in force on every shard. Where they cannot be kept, those
+// before it come back.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,8 @@ class AccessTransition final : public reactor::Timer,
     void fired() noexcept override;
     void begun(std::uint32_t delay_ms);
     void finish();
+    void publish();
+    void cancel(Error error);
     void end(Result<void> result);
 
     std::shared_ptr<LogicalUnitImpl> unit_;

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "scsi/aptpl.h"
+#include "target/access_keeper.h"
 #include "target/it_nexus_impl.h"
 #include "target/logical_unit.h"
 #include "target/rod_tokens.h"
@@ -181,32 +182,40 @@ void EngineImpl::read_settings(LogicalUnitOptions options, std::unique_ptr<Backs
                                scsi::LogicalUnitState first, Added done) {
     const std::string serial = options.identification->serial;
     const std::string file = unit_settings_name(serial);
-    metadata_->read(file, [this, serial, file, options = std::move(options),
-                           store = std::move(store), first = std::move(first),
-                           done =
-                               std::move(done)](Result<std::optional<std::string>> found) mutable {
-        arriving_.erase(serial);
-        if (!found) {
-            done(std::unexpected(std::move(found.error())));
-            return;
-        }
-        first.mode_pages_savable = true;
-        if (*found) {
-            Result<void> read = read_unit_settings(**found, first);
-            if (read)
-                read = apply_saved_mode_pages(first, *store);
-            if (read)
-                apply_formatted_type(first, options.name);
-            if (!read) {
-                done(
-                    fail(EINVAL, fmt::format("{}: {}: {}. Repair the file, or remove it if no host "
-                                             "relies on what it saved",
-                                             options.name, file, read.error().message)));
+    metadata_->read(
+        file, [this, serial, file, options = std::move(options), store = std::move(store),
+               first = std::move(first),
+               done = std::move(done)](Result<std::optional<std::string>> found) mutable {
+            if (!found) {
+                arriving_.erase(serial);
+                done(std::unexpected(std::move(found.error())));
                 return;
             }
-        }
-        make_logical_unit(std::move(options), std::move(store), std::move(first), std::move(done));
-    });
+            first.mode_pages_savable = true;
+            if (*found) {
+                Result<void> read = read_unit_settings(**found, first);
+                if (read)
+                    read = apply_saved_mode_pages(first, *store);
+                if (read)
+                    apply_formatted_type(first, options.name);
+                if (!read) {
+                    arriving_.erase(serial);
+                    done(fail(EINVAL,
+                              fmt::format("{}: {}: {}. Repair the file, or remove it if no host "
+                                          "relies on what it saved",
+                                          options.name, file, read.error().message)));
+                    return;
+                }
+            }
+            const std::string name = options.name;
+            read_access_files(*metadata_, name, std::move(first),
+                              [this, serial, options = std::move(options), store = std::move(store),
+                               done = std::move(done)](scsi::LogicalUnitState whole) mutable {
+                                  arriving_.erase(serial);
+                                  make_logical_unit(std::move(options), std::move(store),
+                                                    std::move(whole), std::move(done));
+                              });
+        });
 }
 
 void EngineImpl::make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,

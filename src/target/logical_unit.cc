@@ -11,6 +11,7 @@
 #include "scsi/command_table.h"
 #include "scsi/provisioning.h"
 #include "target/aca.h"
+#include "target/access_keeper.h"
 #include "target/access_transition.h"
 #include "target/device_server.h"
 #include "target/it_nexus_impl.h"
@@ -57,6 +58,9 @@ LogicalUnitState make_state(const LogicalUnitOptions& options, const Backstore& 
     state.write_protected = options.write_protected || capabilities.read_only;
     state.access = options.access;
     state.access.settle();
+    state.target_ports = options.target_ports;
+    std::ranges::sort(state.target_ports, {},
+                      [](const auto& port) { return port.description.relative_port; });
     state.maximum_transfer_blocks =
         static_cast<std::uint32_t>(limits::transfer_length_bytes / block_bytes);
     state.maximum_compare_and_write_blocks = limits::compare_and_write_blocks;
@@ -205,7 +209,8 @@ LogicalUnitImpl::LogicalUnitImpl(reactor::Reactor& reactor, LogicalUnitOptions o
       initial_state_(std::make_shared<LogicalUnitState>(std::move(first))),
       home_state_(initial_state_),
       reservations_(std::make_unique<ReservationServer>(*this, metadata)),
-      settings_(std::make_unique<SettingsKeeper>(*this, metadata)) {
+      settings_(std::make_unique<SettingsKeeper>(*this, metadata)),
+      access_keeper_(std::make_unique<AccessKeeper>(*this, metadata)) {
     if (initial_state_->protection.supported)
         protection_locks_ = std::make_unique<ProtectionLocks>();
     for (unsigned i = 0; i < reactor_.size(); ++i)
@@ -475,6 +480,7 @@ void LogicalUnitImpl::set_access_states(std::vector<scsi::AccessChange> changes,
 
 void LogicalUnitImpl::configure_access(AccessConfiguration change, Done done) {
     auto failure = std::make_shared<Result<void>>();
+    const unsigned origin = here();
     change_state(
         [change = std::move(change),
          failure](LogicalUnitState& state) mutable -> std::expected<StateEffects, Refusal> {
@@ -488,8 +494,28 @@ void LogicalUnitImpl::configure_access(AccessConfiguration change, Done done) {
             state.access = std::move(next);
             return effects;
         },
-        [failure, done = std::move(done)](const std::expected<void, Refusal>&) mutable {
-            done(std::move(*failure));
+        [this, origin, failure,
+         done = std::move(done)](const std::expected<void, Refusal>&) mutable {
+            if (!*failure)
+                return done(std::move(*failure));
+            on_home([this, origin, done = std::move(done)]() mutable {
+                keep_access(origin, std::move(done));
+            });
+        });
+}
+
+// What has been configured is in force already; it may still be that it cannot be kept.
+void LogicalUnitImpl::keep_access(unsigned origin, Done done) {
+    access_keeper_->keep(
+        std::nullopt, [this, origin, done = std::move(done)](Result<void> kept) mutable {
+            if (!kept)
+                kept = fail(kept.error().code,
+                            fmt::format("{}: it is in force, but cannot be kept for the next "
+                                        "start: {}",
+                                        options_.name, kept.error().message));
+            on_shard(origin, [done = std::move(done), kept = std::move(kept)]() mutable {
+                done(std::move(kept));
+            });
         });
 }
 

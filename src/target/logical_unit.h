@@ -23,6 +23,7 @@
 
 namespace olio::target {
 
+class AccessKeeper;
 class AccessTransition;
 class ITLNexus;
 class LogicalUnitImpl;
@@ -173,6 +174,11 @@ class LogicalUnitImpl final : public LogicalUnit,
 
     [[nodiscard]] ReservationServer& reservations() noexcept { return *reservations_; }
     [[nodiscard]] SettingsKeeper& settings() noexcept { return *settings_; }
+    [[nodiscard]] AccessKeeper& access_keeper() noexcept { return *access_keeper_; }
+    // At the home shard.
+    [[nodiscard]] const std::shared_ptr<const scsi::LogicalUnitState>& newest_state() const {
+        return home_state_;
+    }
 
     // Opens, closes the channels on every shard. `done` on the calling shard.
     void open(Done done);
@@ -249,6 +255,7 @@ class LogicalUnitImpl final : public LogicalUnit,
                         std::move_only_function<void()> done);
     void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                  std::move_only_function<void()> done);
+    void keep_access(unsigned origin, Done done);
     void close_views(std::move_only_function<void()> done);
     void note_space(const std::optional<StoreSpace>& space);
     void format_protection(Done done);  // every tuple becomes FFh
@@ -282,6 +289,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };
     std::unique_ptr<ReservationServer> reservations_;
     std::unique_ptr<SettingsKeeper> settings_;
+    std::unique_ptr<AccessKeeper> access_keeper_;
 };
 
 // The first snapshot of a logical unit on this store, without its attributes.

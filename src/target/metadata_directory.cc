@@ -156,7 +156,8 @@ std::string metadata_name(std::string_view folder, std::string_view prefix,
 Result<void> write_durably(const std::string& directory, const std::string& name,
                            std::string_view content) {
     const std::string path = fmt::format("{}/{}", directory, name);
-    const std::string temporary = path + ".new";
+    // A name that metadata_name() never makes, whatever a group of target ports is called.
+    const std::string temporary = path + "%new";
     const std::string folder = parent_of(path);
     if (content.size() > limits::metadata_file_bytes)
         return fail(EFBIG, fmt::format("{}: {} bytes are more than the {} that it may have", path,

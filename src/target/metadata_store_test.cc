@@ -59,12 +59,12 @@ TEST_F(MetadataStoreTest, WhatWasWrittenIsReadByTheNextDaemon) {
     EXPECT_EQ(mode_of(inside + "pr/aptpl_x"), 0600U);
     EXPECT_EQ(mode_of(inside + "pr"), 0700U);
     EXPECT_EQ(mode_of(directory_ + "/a"), 0700U);
-    EXPECT_FALSE(fs::exists(inside + "pr/aptpl_x.new"));
+    EXPECT_FALSE(fs::exists(inside + "pr/aptpl_x%new"));
 }
 
 TEST_F(MetadataStoreTest, ATemporaryFileOfADeadDaemonIsNoHindrance) {
     ASSERT_TRUE(write_durably(directory_, "pr/x", "old"));
-    std::ofstream(directory_ + "/pr/x.new") << "half of something that was longer than the new one";
+    std::ofstream(directory_ + "/pr/x%new") << "half of something that was longer than the new one";
     EXPECT_EQ(**read_whole(directory_, "pr/x"), "old");
     ASSERT_TRUE(write_durably(directory_, "pr/x", "new"));
     EXPECT_EQ(**read_whole(directory_, "pr/x"), "new");

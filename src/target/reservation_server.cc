@@ -30,6 +30,8 @@ scsi::ReservationSurroundings surroundings_of(const std::vector<scsi::KnownNexus
             all.ports.end())
             all.ports.push_back({{}, nexus.relative_port, nexus.port_name});
     };
+    for (const scsi::ConfiguredPort& port : state.target_ports)
+        add_port({{}, port.description.relative_port, port.description.port_name});
     for (const scsi::KnownNexus& nexus : nexuses) {
         all.nexuses.push_back(nexus.name);
         add_port(nexus.name);

@@ -65,6 +65,15 @@ AuthenticationSettings authentication_of(const AccessOptions& access) {
     return settings;
 }
 
+scsi::PortDescription port_description(std::string_view target_name, std::uint16_t portal_group_tag,
+                                       std::uint16_t relative_port) {
+    std::string name = normalize_name(target_name);
+    return {.protocol = scsi::ProtocolIdentifier::iscsi,
+            .relative_port = relative_port,
+            .port_name = fmt::format("{},t,0x{:04x}", name, portal_group_tag),
+            .device_name = std::move(name)};
+}
+
 Result<void> TargetSet::add(TargetNodeOptions options) {
     OLIO_TRY(check(options));
     const std::string name = normalize_name(options.name);
@@ -82,10 +91,8 @@ Result<void> TargetSet::add(TargetNodeOptions options) {
         if (each.discovery_chap)
             group->discovery_authentication = std::make_shared<AuthenticationSettings>(
                 AuthenticationSettings{.accepted = {*each.discovery_chap}, .mutual = {}});
-        group->port.description.relative_port =
-            each.relative_port != 0 ? each.relative_port : ++last_relative_port_;
-        group->port.description.port_name = fmt::format("{},t,0x{:04x}", name, each.tag);
-        group->port.description.device_name = name;
+        group->port.description = port_description(
+            name, each.tag, each.relative_port != 0 ? each.relative_port : ++last_relative_port_);
         group->port.maximum_data_bytes = limits::transfer_length_bytes;
         group->options = std::move(each);
         groups.push_back(std::move(group));

@@ -54,6 +54,11 @@ struct TargetNodeOptions {
     std::vector<PortalGroupOptions> portal_groups;
 };
 
+// The SCSI port of a portal group (RFC 7143 4.4.2).
+[[nodiscard]] scsi::PortDescription port_description(std::string_view target_name,
+                                                     std::uint16_t portal_group_tag,
+                                                     std::uint16_t relative_port);
+
 // A portal group in use. Immutable but for its LUN maps, which only shard 0 changes and reads.
 struct PortalGroup {
     std::string target_name;
