@@ -85,6 +85,7 @@ inline constexpr std::array block{
              medium_read(Operation::read, lba_of_16, blocks_of_16)),
     make_row("COMPARE AND WRITE", "89 18 FF FF FF FF FF FF FF FF 00 00 00 FF 00 00",
              {.group_number_byte = 14,
+              .protect_byte = 1,
               .direction = DataDirection::out,
               .medium = MediumAccess::writes,
               .lba = lba_of_16,

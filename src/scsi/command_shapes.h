@@ -67,6 +67,9 @@ constexpr std::uint8_t protect_byte_of(Operation operation, CdbField blocks) {
         case Operation::write_and_verify:
         case Operation::verify:
         case Operation::write_same:
+        case Operation::orwrite:
+        case Operation::write_atomic:
+        case Operation::write_stream:
             return blocks.byte == 4 ? 0 : blocks.byte == 28 ? 10 : 1;
         case Operation::protected_read:
         case Operation::protected_write:
@@ -77,6 +80,13 @@ constexpr std::uint8_t protect_byte_of(Operation operation, CdbField blocks) {
         default:
             return 0;
     }
+}
+
+// Of the CDBs of 32 bytes all have expected tags but ORWRITE(32), whose operation has generations
+// instead.
+constexpr std::uint8_t expected_tags_byte_of(Operation operation, CdbField blocks) {
+    const bool tags = protect_byte_of(operation, blocks) == 10 && operation != Operation::orwrite;
+    return tags ? 20 : 0;
 }
 
 // The common shapes of rows.
@@ -90,6 +100,7 @@ constexpr CommandRow answer(DataInFunction function, CdbField allocation) {
 constexpr CommandRow medium_read(Operation operation, CdbField lba, CdbField blocks) {
     return {.group_number_byte = group_number_of(blocks),
             .protect_byte = protect_byte_of(operation, blocks),
+            .expected_tags_byte = expected_tags_byte_of(operation, blocks),
             .direction = DataDirection::in,
             .medium = MediumAccess::reads,
             .lba = lba,
@@ -103,6 +114,7 @@ constexpr CommandRow medium_write(Operation operation, CdbField lba, CdbField bl
                                   LengthLimit limit = LengthLimit::transfer) {
     return {.group_number_byte = group_number_of(blocks),
             .protect_byte = protect_byte_of(operation, blocks),
+            .expected_tags_byte = expected_tags_byte_of(operation, blocks),
             .direction = DataDirection::out,
             .medium = MediumAccess::writes,
             .lba = lba,
@@ -117,6 +129,7 @@ constexpr CommandRow medium_verify(CdbField lba, CdbField blocks,
     // With BYTCHK = 00b there are no data; the direction is that of the other forms.
     return {.group_number_byte = group_number_of(blocks),
             .protect_byte = protect_byte_of(operation, blocks),
+            .expected_tags_byte = expected_tags_byte_of(operation, blocks),
             .direction = DataDirection::out,
             .medium = MediumAccess::reads,
             .lba = lba,

@@ -279,6 +279,14 @@ Operation protected_form(Operation operation) noexcept {
             return Operation::protected_verify;
         case Operation::write_same:
             return Operation::protected_write_same;
+        case Operation::compare_and_write:
+            return Operation::protected_compare_and_write;
+        case Operation::orwrite:
+            return Operation::protected_orwrite;
+        case Operation::write_atomic:
+            return Operation::protected_write_atomic;
+        case Operation::write_stream:
+            return Operation::protected_write_stream;
         default:
             return operation;
     }
@@ -287,9 +295,9 @@ Operation protected_form(Operation operation) noexcept {
 std::array<std::uint8_t, 32> usage_of(const CommandRow& row,
                                       const LogicalUnitState& state) noexcept {
     std::array<std::uint8_t, 32> usage = row.usage;
-    const bool long_cdb = row.cdb_bytes == 32;
+    const bool brings_tags = row.expected_tags_byte != 0;
     if (row.protect_byte != 0 && state.protection.type != 0 &&
-        long_cdb == (state.protection.type == 2))
+        brings_tags == (state.protection.type == 2))
         usage[row.protect_byte] |= protect_mask;
     return usage;
 }

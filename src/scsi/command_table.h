@@ -150,6 +150,10 @@ enum class Operation : std::uint8_t {
     protected_write_and_verify,
     protected_verify,
     protected_write_same,
+    protected_compare_and_write,
+    protected_orwrite,
+    protected_write_atomic,
+    protected_write_stream,
     extended_copy,
     receive_copy_results,
     copy_operation_abort,
@@ -180,10 +184,14 @@ struct CommandRow {
     // Where GROUP NUMBER stands; 0: nowhere. It is accepted and ignored: collecting attributes of a
     // group is optional and not a promise (SBC-4 4.22), so its bits are zero in the usage mask.
     std::uint8_t group_number_byte = 0;
-    // Where RDPROTECT, WRPROTECT or VRPROTECT stands, in the three highest bits; 0: nowhere. In the
-    // CDBs of up to 16 bytes those bits are zero in the usage mask, which holds for units without
-    // protection information; check_usage_with_protection() takes them on the others.
+    // Where RDPROTECT, WRPROTECT, VRPROTECT or ORPROTECT stands, in the three highest bits; 0:
+    // nowhere. In the CDBs of up to 16 bytes those bits are zero in the usage mask, which holds for
+    // units without protection information; check_usage_with_protection() takes them on the others.
     std::uint8_t protect_byte = 0;
+    // Where EXPECTED INITIAL LOGICAL BLOCK REFERENCE TAG stands, and behind it EXPECTED LOGICAL
+    // BLOCK APPLICATION TAG and its mask; 0: nowhere. Type 2 takes a PROTECT field in CDBs that
+    // have them alone, the other types in the others.
+    std::uint8_t expected_tags_byte = 0;
     // Made of both: the bits that must be zero in the CDB.
     std::array<std::uint8_t, 32> must_be_zero{};
     DataDirection direction = DataDirection::none;

@@ -68,12 +68,6 @@ std::optional<ProtectionFailure> check(const std::uint8_t* data, const std::uint
     return std::nullopt;
 }
 
-constexpr std::uint8_t long_cdb_bytes = 32;
-// Of READ, WRITE, VERIFY, WRITE AND VERIFY and WRITE SAME (32).
-constexpr std::size_t reference_byte = 20;
-constexpr std::size_t application_byte = 24;
-constexpr std::size_t application_mask_byte = 26;
-
 }  // namespace
 
 // SBC-4, the tables of RDPROTECT, WRPROTECT, VRPROTECT and ORPROTECT.
@@ -105,7 +99,7 @@ constinit const ProtectTable vrprotect_table{{
     {.transferred = true, .medium = tags_alone, .data_out = tags_alone, .compared = tags_alone},
     {.transferred = true, .compared = all},
     {.transferred = true, .medium = guard_alone, .data_out = guard_alone, .compared = all},
-    {.transferred = true, .medium = all, .data_out = all, .compared = all},
+    {.transferred = true, .medium = all, .data_out = all, .compared = {true, true, false}},
     reserved_row,
     reserved_row,
 }};
@@ -157,7 +151,7 @@ std::expected<void, SenseData> check_protect_field(const CommandRow& row, Bytes 
     // What is reserved is so for every command.
     if (type == 0 || rdprotect_table[field].reserved)
         return std::unexpected(invalid_field_in_cdb(row.protect_byte, 7));
-    if ((type == 2) != (row.cdb_bytes == long_cdb_bytes))
+    if ((type == 2) != (row.expected_tags_byte != 0))
         return std::unexpected(make_sense(sense::invalid_command_operation_code));
     return {};
 }
@@ -170,12 +164,13 @@ ProtectionExpectation expectations(const CommandRow& row, Bytes cdb, const Logic
                                         : !state.settings.verify_protection)
         return expected;
     expected.tags.guard = tags.guard;
-    if (row.cdb_bytes == long_cdb_bytes) {
+    if (row.expected_tags_byte != 0) {
+        const std::uint8_t* const brought = cdb.data() + row.expected_tags_byte;
         expected.tags.reference = tags.reference;
-        expected.reference = load_be<std::uint32_t>(cdb.data() + reference_byte);
+        expected.reference = load_be<std::uint32_t>(brought);
         expected.tags.application = tags.application && state.mode_pages.application_tag_owner;
-        expected.application = load_be<std::uint16_t>(cdb.data() + application_byte);
-        expected.application_mask = load_be<std::uint16_t>(cdb.data() + application_mask_byte);
+        expected.application = load_be<std::uint16_t>(brought + 4);
+        expected.application_mask = load_be<std::uint16_t>(brought + 6);
         return expected;
     }
     expected.tags.reference = tags.reference && expected.type == 1;
@@ -232,13 +227,13 @@ std::optional<ProtectionFailure> check_interleaved(Bytes interleaved, std::size_
                  {block_bytes, stride, stride}, expected);
 }
 
-std::optional<ProtectionFailure> compare_protection(Bytes tuples, Bytes others,
-                                                    TagSet compared) noexcept {
-    const std::size_t bytes = std::min(tuples.size(), others.size());
+std::optional<ProtectionFailure> compare_protection(Bytes sent, Bytes medium, TagSet compared,
+                                                    std::uint8_t type) noexcept {
+    const std::size_t bytes = std::min(sent.size(), medium.size());
     for (std::size_t at = 0; at < bytes; at += protection_bytes) {
-        const ProtectionTuple one = load_tuple(tuples.data() + at);
-        const ProtectionTuple other = load_tuple(others.data() + at);
-        if (one == other) [[likely]]
+        const ProtectionTuple one = load_tuple(sent.data() + at);
+        const ProtectionTuple other = load_tuple(medium.data() + at);
+        if (one == other || escapes(one, type) || escapes(other, type))
             continue;
         const std::size_t block = at / protection_bytes;
         if (compared.guard && one.guard != other.guard)
@@ -261,6 +256,14 @@ void generate_protection(Bytes data, MutableBytes tuples, std::size_t block_byte
         store_tuple(tuple, tuples.data() + block * protection_bytes);
         tuple.reference += making.reference_step;
     }
+}
+
+void renew_guards(Bytes data, MutableBytes tuples, std::size_t block_bytes) noexcept {
+    const std::size_t blocks = tuples.size() / protection_bytes;
+    OLIO_ASSERT(data.size() == blocks * block_bytes, "a tuple for each block");
+    for (std::size_t block = 0; block < blocks; ++block)
+        store_be(tuples.data() + block * protection_bytes,
+                 guard_of(data.subspan(block * block_bytes, block_bytes)));
 }
 
 void interleave(Bytes data, Bytes tuples, std::size_t block_bytes, MutableBytes into) noexcept {

@@ -81,8 +81,8 @@ extern const ProtectTable orprotect_table;
 [[nodiscard]] std::uint8_t protect_field_of(const CommandRow& row, Bytes cdb) noexcept;
 
 // Whether the unit takes the CDB's PROTECT field (SBC-4 4.21.2): a value other than 000b is INVALID
-// FIELD IN CDB without protection and where it is reserved, and INVALID COMMAND OPERATION CODE on a
-// unit of type 2, save in the 32-byte CDBs, which only that type has it in.
+// FIELD IN CDB without protection and where it is reserved; and INVALID COMMAND OPERATION CODE on a
+// unit of type 2, save in the CDBs that bring expected tags, which only that type takes it in.
 [[nodiscard]] std::expected<void, SenseData> check_protect_field(
     const CommandRow& row, Bytes cdb, const LogicalUnitState& state) noexcept;
 
@@ -102,9 +102,9 @@ struct ProtectionExpectation {
 };
 
 // What the CDB and the unit's state say of the tuples of the blocks that the CDB names: of `tags`
-// those remain whose value the device server knows. A 32-byte CDB brings the reference tag and,
-// with ATO = 1, the application tag; the others know the reference tag of type 1 alone, from the
-// LBA.
+// those remain whose value the device server knows. A CDB may bring the reference tag and, with ATO
+// = 1, the application tag (CommandRow::expected_tags_byte); of the others the reference tag of
+// type 1 alone is known, from the LBA.
 [[nodiscard]] ProtectionExpectation expectations(const CommandRow& row, Bytes cdb,
                                                  const LogicalUnitState& state, TagSet tags,
                                                  std::uint64_t lba) noexcept;
@@ -145,12 +145,18 @@ struct ProtectionFailure {
 [[nodiscard]] std::optional<ProtectionFailure> check_interleaved(
     Bytes interleaved, std::size_t block_bytes, const ProtectionExpectation& expected) noexcept;
 
-// Where two runs of tuples differ first, in the tags of `compared`.
-[[nodiscard]] std::optional<ProtectionFailure> compare_protection(Bytes tuples, Bytes others,
-                                                                  TagSet compared) noexcept;
+// Where the tuples that were sent differ first from those of the medium, in the tags of `compared`.
+// A block that has switched its checks off is not compared (SBC-4 5.36, the table of compare
+// operations).
+[[nodiscard]] std::optional<ProtectionFailure> compare_protection(Bytes sent, Bytes medium,
+                                                                  TagSet compared,
+                                                                  std::uint8_t type) noexcept;
 
 void generate_protection(Bytes data, MutableBytes tuples, std::size_t block_bytes,
                          const ProtectionMaking& making) noexcept;
+
+// The data have changed, and the guards with them; the other tags stay.
+void renew_guards(Bytes data, MutableBytes tuples, std::size_t block_bytes) noexcept;
 
 // `into` is as long as both together.
 void interleave(Bytes data, Bytes tuples, std::size_t block_bytes, MutableBytes into) noexcept;

@@ -101,7 +101,7 @@ const std::array<GoldenField, 4> golden_fields{{
          "T .AR ... .AR .AR",
          "T ... ... ... GAR",
          "T G.. ... G.. GAR",
-         "T GAR ... GAR GAR",
+         "T GAR ... GAR GA.",
          "-",
          "-",
      }},
@@ -136,7 +136,7 @@ struct GoldenAnswer {
     const char* cdb;  // with 000b
     std::size_t byte;
 };
-const std::array<GoldenAnswer, 14> protectable{{
+const std::array<GoldenAnswer, 18> protectable{{
     {"28 00 00000000 00 0001 00", 1},
     {"2a 00 00000000 00 0001 00", 1},
     {"2e 00 00000000 00 0001 00", 1},
@@ -151,6 +151,10 @@ const std::array<GoldenAnswer, 14> protectable{{
     {"aa 00 00000000 00000001 00 00", 1},
     {"ae 00 00000000 00000001 00 00", 1},
     {"af 00 00000000 00000001 00 00", 1},
+    {"89 00 0000000000000000 000000 01 00 00", 1},
+    {"8b 00 0000000000000000 00000001 00 00", 1},
+    {"9a 00 0000000000000000 0000 0001 00 00", 1},
+    {"9c 00 0000000000000000 0000 0001 00 00", 1},
 }};
 const std::array<const char*, 4> long_cdbs{
     "7f 00 00 00 00 00 00 18 0009 00 00 0000000000000000 00000000 0000 0000 00000001",
@@ -161,6 +165,7 @@ const std::array<const char*, 4> long_cdbs{
 
 TEST(ProtectFields, AUnitTakesThemAsItsTypeAllows) {
     Asked unit;
+    unit.state.maximum_atomic_blocks = 8;
     for (std::uint8_t type = 0; type <= 3; ++type) {
         unit.state.protection.type = type;
         for (const GoldenAnswer& each : protectable)
@@ -179,12 +184,16 @@ TEST(ProtectFields, AUnitTakesThemAsItsTypeAllows) {
                 EXPECT_EQ(describe(unit.ask(cdb)), expected)
                     << each.cdb << " value " << int{value} << " type " << int{type};
             }
-        // WRITE SAME(32) is there on every unit, its WRPROTECT for type 2 alone.
-        EXPECT_EQ(describe(unit.ask("7f 00 00 00 00 00 00 18 000d 20 00 0000000000000000 00000000 "
-                                    "0000 0000 00000001")),
-                  type == 0   ? "5/24/00 cdb 10.5"
-                  : type == 2 ? "good"
-                              : "5/20/00");
+        // WRITE SAME, WRITE ATOMIC and WRITE STREAM (32) are there on every unit, their WRPROTECT
+        // for type 2 alone.
+        for (const char* action : {"0d", "0f", "10"})
+            EXPECT_EQ(describe(unit.ask(hex(std::string("7f 00 00 00 00 00 00 18 00") + action +
+                                            " 20 00 0000000000000000 00000000 0000 0000 "
+                                            "00000001"))),
+                      type == 0   ? "5/24/00 cdb 10.5"
+                      : type == 2 ? "good"
+                                  : "5/20/00")
+                << action;
         for (const char* text : long_cdbs)
             EXPECT_EQ(describe(unit.ask(hex(text))), type == 2 ? "good" : "5/20/00") << text;
     }
@@ -193,9 +202,9 @@ TEST(ProtectFields, AUnitTakesThemAsItsTypeAllows) {
 TEST(ProtectFields, CommandsWithoutTheFieldRefuseItsBitsOnEveryUnit) {
     Asked unit;
     unit.state.protection.type = 1;
-    // READ(6) has LBA bits and reserved ones there; COMPARE AND WRITE's WRPROTECT is not supported.
+    // READ(6) has LBA bits and reserved ones there; WRITE SCATTERED's WRPROTECT is not supported.
     EXPECT_EQ(describe(unit.ask("08 20 00 00 01 00")), "5/24/00 cdb 1.5");
-    EXPECT_EQ(describe(unit.ask("89 20 0000000000000000 000000 01 00 00")), "5/24/00 cdb 1.5");
+    EXPECT_EQ(describe(unit.ask("9f 12 20 00 0001 0000 0001 00000001 00 00")), "5/24/00 cdb 2.5");
 }
 
 TEST(ProtectFields, UsageDataShowThemOnlyWhereTheyAreTaken) {
@@ -421,14 +430,45 @@ TEST(ProtectionInformation, SeparatingUndoesInterleaving) {
 TEST(ProtectionInformation, ComparisonNamesTheFirstTagThatDiffersAmongThoseCompared) {
     const Sample sample;
     auto other = sample.tuples;
-    EXPECT_EQ(compare_protection(sample.tuples, other, {true, true, true}), std::nullopt);
+    const auto compare = [&](TagSet tags, std::uint8_t type = 1) {
+        const auto one_way = compare_protection(sample.tuples, other, tags, type);
+        EXPECT_EQ(compare_protection(other, sample.tuples, tags, type), one_way);
+        return one_way;
+    };
+    constexpr TagSet all{true, true, true};
+    EXPECT_EQ(compare(all), std::nullopt);
     other[3 * protection_bytes + 7] ^= 1;
-    EXPECT_EQ(compare_protection(sample.tuples, other, {true, true, true}),
-              (ProtectionFailure{3, ProtectionTag::reference}));
-    EXPECT_EQ(compare_protection(sample.tuples, other, {true, true, false}), std::nullopt);
+    EXPECT_EQ(compare(all), (ProtectionFailure{3, ProtectionTag::reference}));
+    EXPECT_EQ(compare({true, true, false}), std::nullopt);
     other[2 * protection_bytes + 2] ^= 1;
-    EXPECT_EQ(compare_protection(sample.tuples, other, {true, true, true}),
-              (ProtectionFailure{2, ProtectionTag::application}));
+    EXPECT_EQ(compare(all), (ProtectionFailure{2, ProtectionTag::application}));
+    // Where one of them has switched its checks off nothing is compared.
+    std::fill_n(other.begin() + 2 * protection_bytes + 2, 2, std::uint8_t{0xFF});
+    EXPECT_EQ(compare(all), (ProtectionFailure{3, ProtectionTag::reference}));
+    EXPECT_EQ(compare(all, 3), (ProtectionFailure{2, ProtectionTag::application}));
+    std::fill_n(other.begin() + 2 * protection_bytes + 4, 4, std::uint8_t{0xFF});
+    EXPECT_EQ(compare(all, 3), (ProtectionFailure{3, ProtectionTag::reference}));
+}
+
+// SBC-4, the compare operation of VERIFY: of application tags, and of reference tags of type 3,
+// only those that the device server may not change.
+TEST(ProtectionInformation, WhatVerifyComparesDependsOnWhoOwnsTheTags) {
+    Asked unit;
+    constexpr TagSet all{true, true, true};
+    for (const std::uint8_t type : {1, 2, 3})
+        for (const bool owned : {false, true}) {
+            unit.state.protection.type = type;
+            unit.state.mode_pages.application_tag_owner = owned;
+            EXPECT_EQ(compared_tags(all, unit.state), (TagSet{true, owned, owned || type != 3}));
+        }
+}
+
+TEST(ProtectionInformation, RenewedGuardsFitAndTheOtherTagsStay) {
+    Sample sample;
+    sample.data[5 * 512 + 9] ^= 0x10;
+    EXPECT_EQ(sample.check(), (ProtectionFailure{5, ProtectionTag::guard}));
+    renew_guards(sample.data, sample.tuples, 512);
+    EXPECT_EQ(sample.check(), std::nullopt);
 }
 
 TEST(ProtectionInformation, WriteSameCountsTheReferenceTagsOfTypes1And2) {

@@ -282,7 +282,8 @@ bool DeviceServer::check_lengths(Command& command) noexcept {
     const std::uint64_t bytes = command.transfer_bytes_;
     const scsi::Operation operation = command.handler_->operation;
     const bool too_much = command.expected_data_out_bytes > bytes;
-    if ((too_much && operation == scsi::Operation::compare_and_write) ||
+    if ((too_much && (operation == scsi::Operation::compare_and_write ||
+                      operation == scsi::Operation::protected_compare_and_write)) ||
         bytes > impl(command).port().maximum_data_bytes) [[unlikely]] {
         refuse(command, scsi::invalid_field_in_cdb(command.row_->transfer_blocks.byte));
         return false;

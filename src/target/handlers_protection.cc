@@ -33,6 +33,8 @@ const scsi::ProtectRow& P::protect(const Command& c) {
             return scsi::rdprotect_table[field];
         case Operation::protected_verify:
             return scsi::vrprotect_table[field];
+        case Operation::protected_orwrite:
+            return scsi::orprotect_table[field];
         default:
             return scsi::wrprotect_table[field];
     }
@@ -60,6 +62,8 @@ std::uint64_t P::data_out_blocks(const Command& c) {
             return 0;
         case Operation::protected_verify:
             return scsi::verify_data_blocks(c.check_, c.decoded_.blocks);
+        case Operation::protected_compare_and_write:
+            return 2 * c.decoded_.blocks;
         default:
             return c.decoded_.blocks;
     }
@@ -187,14 +191,17 @@ Step P::execute_write(Command& c) {
     return next_write(c);
 }
 
+// What is written is the last of what the host has sent.
 Step P::next_write(Command& c) {
-    const Layout layout = layout_of(c, c.decoded_.blocks);
+    const std::uint64_t sent = data_out_blocks(c);
+    const Layout layout = layout_of(c, sent);
     const auto blocks =
         std::min<std::uint64_t>(c.decoded_.blocks - c.done_blocks_, maximum_step_blocks(c));
+    const std::uint64_t first = sent - c.decoded_.blocks + c.done_blocks_;
     ask_write(c, StoreOpcode::write, c.decoded_.lba + c.done_blocks_, blocks,
-              c.data_out.subspan(c.done_blocks_ * layout.block_bytes, blocks * layout.block_bytes));
+              c.data_out.subspan(first * layout.block_bytes, blocks * layout.block_bytes));
     if (layout.transferred)
-        c.io_.protection = tuples_of(c, layout, c.done_blocks_, blocks);
+        c.io_.protection = tuples_of(c, layout, first, blocks);
     return Step::submit;
 }
 
@@ -289,8 +296,7 @@ Step P::next_verify(Command& c) {
 
 // False: the command has ended with MISCOMPARE. The offset in INFORMATION is one in data-out as the
 // host has sent it.
-bool P::compare_step(Command& c) {
-    const Layout layout = layout_of(c, data_out_blocks(c));
+bool P::compare_blocks(Command& c, const Layout& layout) {
     const bool one = c.check_ == scsi::ByteCheck::compare_one;
     const Bytes found = c.io_.data;
     for (std::size_t block = 0; block < c.step_blocks_; ++block) {
@@ -304,7 +310,12 @@ bool P::compare_step(Command& c) {
                                       sent * layout.wire_bytes + same));
         return false;
     }
-    return !layout.transferred || compare_tuples(c, layout);
+    return true;
+}
+
+bool P::compare_step(Command& c) {
+    const Layout layout = layout_of(c, data_out_blocks(c));
+    return compare_blocks(c, layout) && (!layout.transferred || compare_tuples(c, layout));
 }
 
 bool P::compare_tuples(Command& c, const Layout& layout) {
@@ -323,7 +334,8 @@ bool P::compare_tuples(Command& c, const Layout& layout) {
             std::ranges::copy(tuples_of(c, layout, number, 1), sent.begin());
         }
         const auto failure = scsi::compare_protection(
-            sent, c.io_.protection.subspan(block * protection_bytes, protection_bytes), tags);
+            sent, c.io_.protection.subspan(block * protection_bytes, protection_bytes), tags,
+            state.protection.type);
         if (!failure)
             continue;
         refuse(c, scsi::protection_miscompare(failure->tag, c.decoded_.lba + number));

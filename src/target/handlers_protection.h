@@ -1,5 +1,7 @@
-// READ, WRITE, WRITE AND VERIFY, VERIFY and WRITE SAME with protection information: those whose
-// PROTECT field is not 000b, and all of 32 bytes.
+// Commands with protection information on the wire: those whose PROTECT field is not 000b, and
+// READ, WRITE, VERIFY and WRITE AND VERIFY (32). In handlers_protection.cc READ, WRITE, VERIFY,
+// WRITE AND VERIFY and WRITE SAME, in handlers_protected_atomic.cc those that work behind a fence
+// of their own: COMPARE AND WRITE, ORWRITE and WRITE ATOMIC.
 #pragma once
 
 #include "target/device_server.h"
@@ -25,6 +27,15 @@ struct DeviceServer::ProtectionHandlers {
     static bool parse_write_same(Command&);
     static Step execute_write_same(Command&);
     static Step resume_write_same(Command&);
+    static bool prepare_compare_and_write(Command&);
+    static bool parse_compare_and_write(Command&);
+    static Step execute_compare_and_write(Command&);
+    static Step resume_compare_and_write(Command&);
+    static bool prepare_orwrite(Command&);
+    static Step execute_orwrite(Command&);
+    static Step resume_orwrite(Command&);
+    static bool prepare_write_atomic(Command&);
+    static Step execute_write_atomic(Command&);
 
   private:
     // Where the parts lie in the command's buffer.
@@ -52,6 +63,12 @@ struct DeviceServer::ProtectionHandlers {
     static Step next_verify(Command&);
     static Step next_write_same(Command&);
     static bool compare_step(Command&);
+    static bool compare_blocks(Command&, const Layout& layout);
+    static Step behind_fence(Command&, FenceKind kind, Step (*work)(Command&));
+    static Step start_compare(Command&);
+    static Step next_compare(Command&);
+    static Step start_orwrite(Command&);
+    static Step next_orwrite(Command&);
 };
 
 }  // namespace olio::target

@@ -1,19 +1,28 @@
 #include "target/handlers_stream.h"
 
 #include "scsi/streams.h"
+#include "target/handlers_protection.h"
 
 namespace olio::target {
 
 using scsi::LogicalUnitState;
 
 // Zero is no stream: the write belongs to none.
-bool DeviceServer::StreamHandlers::prepare_write_stream(Command& c) {
+bool DeviceServer::StreamHandlers::check_stream(Command& c) {
     const std::uint16_t stream = scsi::stream_of(c.cdb);
     if (stream != 0 && !c.unit_->state().streams.is_open(stream)) {
         refuse(c, scsi::make_sense(scsi::sense::stream_not_open));
         return false;
     }
-    return prepare_write(c);
+    return true;
+}
+
+bool DeviceServer::StreamHandlers::prepare_write_stream(Command& c) {
+    return check_stream(c) && prepare_write(c);
+}
+
+bool DeviceServer::StreamHandlers::prepare_protected_write_stream(Command& c) {
+    return check_stream(c) && ProtectionHandlers::prepare_write(c);
 }
 
 Step DeviceServer::StreamHandlers::execute_stream_control(Command& c) {
