@@ -36,6 +36,13 @@ std::int64_t perform_blocking(Operation& operation) noexcept {
                 result = ::fallocate(access.fd(), access.mode(), offset,
                                      static_cast<off_t>(access.length()));
                 break;
+            case OperationKind::copy: {
+                auto to = offset;
+                auto from = static_cast<off_t>(access.from_offset());
+                result = ::copy_file_range(access.from_fd(), &from, access.fd(), &to,
+                                           access.length(), 0);
+                break;
+            }
             case OperationKind::call:
                 return access.call();
             default:

@@ -73,6 +73,17 @@ Operation& Operation::allocate(int file, int mode, std::uint64_t offset,
     return *this;
 }
 
+Operation& Operation::copy(int file, std::uint64_t offset, std::uint64_t length, int from,
+                           std::uint64_t from_offset) noexcept {
+    kind_ = OperationKind::copy;
+    fd_ = file;
+    offset_ = offset;
+    length_ = length;
+    from_fd_ = from;
+    from_offset_ = from_offset;
+    return *this;
+}
+
 Operation& Operation::call(std::int64_t (*function)(void*), void* argument) noexcept {
     kind_ = OperationKind::call;
     fd_ = -1;

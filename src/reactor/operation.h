@@ -25,8 +25,10 @@ enum class OperationKind : std::uint8_t {
     write,     // fd: a file, iov, offset; durable = RWF_DSYNC. Result: bytes, possibly fewer
     sync,      // fd: a file; fdatasync
     allocate,  // fd: a file, offset, length, mode: fallocate(2)
-    call,      // function: runs on a helper thread, may block; its return value is the result (sim:
-               // runs on the one thread)
+    copy,  // fd: a file, offset, length, from: another or the same. Result: bytes, possibly fewer.
+           // copy_file_range(2): the file system does it, by sharing blocks if it can
+    call,  // function: runs on a helper thread, may block; its return value is the result (sim:
+           // runs on the one thread)
 };
 
 class Operation {
@@ -58,6 +60,8 @@ class Operation {
                      std::uint8_t priority = 0) noexcept;
     Operation& sync(int file) noexcept;
     Operation& allocate(int file, int mode, std::uint64_t offset, std::uint64_t length) noexcept;
+    Operation& copy(int file, std::uint64_t offset, std::uint64_t length, int from,
+                    std::uint64_t from_offset) noexcept;
     Operation& call(std::int64_t (*function)(void*), void* argument) noexcept;
 
   private:
@@ -72,6 +76,8 @@ class Operation {
     int mode_ = 0;
     std::uint64_t offset_ = 0;
     std::uint64_t length_ = 0;
+    int from_fd_ = -1;
+    std::uint64_t from_offset_ = 0;
     msghdr message_{};
     sockaddr_storage const* address_ = nullptr;  // stays the caller's
     std::int64_t (*function_)(void*) = nullptr;

@@ -15,6 +15,8 @@ struct OperationAccess {
     [[nodiscard]] int mode() const noexcept { return operation.mode_; }
     [[nodiscard]] std::uint64_t offset() const noexcept { return operation.offset_; }
     [[nodiscard]] std::uint64_t length() const noexcept { return operation.length_; }
+    [[nodiscard]] int from_fd() const noexcept { return operation.from_fd_; }
+    [[nodiscard]] std::uint64_t from_offset() const noexcept { return operation.from_offset_; }
     [[nodiscard]] msghdr& message() const noexcept { return operation.message_; }
     [[nodiscard]] std::span<iovec> iov() const noexcept {
         return {operation.message_.msg_iov, operation.message_.msg_iovlen};
@@ -33,6 +35,10 @@ struct OperationAccess {
     [[nodiscard]] std::uint64_t& cookie() const noexcept { return operation.cookie_; }
     [[nodiscard]] bool cancelled() const noexcept { return operation.cancelled_; }
     [[nodiscard]] bool finished() const noexcept { return operation.finished_; }
+    // No back end has a way of its own to do it: it is for the helper threads.
+    [[nodiscard]] bool needs_helper() const noexcept {
+        return kind() == OperationKind::copy || kind() == OperationKind::call;
+    }
     [[nodiscard]] bool on_socket() const noexcept {
         return kind() >= OperationKind::accept && kind() <= OperationKind::send;
     }

@@ -50,15 +50,15 @@ void for_each_sector(std::uint64_t offset, std::uint64_t length, Each each) {
 
 int SimDisk::fault_for(const Operation& operation) {
     const OperationAccess access{const_cast<Operation&>(operation)};
-    const bool everywhere = access.kind() == OperationKind::sync;
-    const std::uint64_t offset = access.offset();
-    std::uint64_t length = 0;
-    if (access.kind() == OperationKind::allocate)
-        length = access.length();
-    else if (!everywhere)
-        length = total(access.iov());
+    const OperationKind kind = access.kind();
+    const bool by_length = kind == OperationKind::allocate || kind == OperationKind::copy;
+    return fault_in(kind, access.offset(), by_length ? access.length() : total(access.iov()));
+}
+
+int SimDisk::fault_in(OperationKind kind, std::uint64_t offset, std::uint64_t length) {
+    const bool everywhere = kind == OperationKind::sync;
     for (Fault& fault : faults_) {
-        if (fault.times == 0 || (fault.kind != OperationKind::none && fault.kind != access.kind()))
+        if (fault.times == 0 || (fault.kind != OperationKind::none && fault.kind != kind))
             continue;
         // Written so that no sum can overflow.
         const bool apart = offset >= fault.offset ? offset - fault.offset >= fault.length
@@ -141,23 +141,51 @@ std::int64_t SimDisk::write(Operation& operation, std::size_t length) {
     const OperationAccess access{operation};
     std::vector<std::uint8_t> flat(length);
     copy(access.iov(), flat.data(), length, false);
-    ++writes_;
-    for_each_sector(access.offset(), length, [&](auto sector, auto begin, auto count, auto at) {
-        Sector content = newest(sector);
-        std::memcpy(content.data() + begin, flat.data() + at, count);
-        store(sector, content, access.durable());
-    });
+    put(access.offset(), flat, access.durable());
     return static_cast<std::int64_t>(length);
 }
 
-void SimDisk::perform_partly(Operation& operation, Random& random) {
+void SimDisk::put(std::uint64_t offset, Bytes data, bool durable) {
+    ++writes_;
+    for_each_sector(offset, data.size(), [&](auto sector, auto begin, auto count, auto at) {
+        Sector content = newest(sector);
+        std::memcpy(content.data() + begin, data.data() + at, count);
+        store(sector, content, durable);
+    });
+}
+
+std::int64_t SimDisk::perform_copy(Operation& operation, SimDisk& source, Random& random) {
     const OperationAccess access{operation};
-    if (access.kind() != OperationKind::write || access.offset() >= size_bytes_)
-        return;
-    const std::size_t length =
-        std::min<std::uint64_t>(total(access.iov()), size_bytes_ - access.offset());
+    if (const int error = fault_for(operation); error != 0)
+        return -error;
+    if (const int error =
+            source.fault_in(OperationKind::read, access.from_offset(), access.length());
+        error != 0)
+        return -error;
+    if (access.offset() >= size_bytes_ || access.from_offset() >= source.size_bytes_)
+        return 0;
+    std::uint64_t length = std::min({access.length(), size_bytes_ - access.offset(),
+                                     source.size_bytes_ - access.from_offset()});
+    if (length > sector_bytes && random.below(1000) < short_io_per_mille)
+        length = (1 + random.below(length / sector_bytes)) * sector_bytes;
     std::vector<std::uint8_t> flat(length);
-    copy(access.iov(), flat.data(), length, false);
+    source.peek(access.from_offset(), flat);
+    put(access.offset(), flat, false);
+    return static_cast<std::int64_t>(length);
+}
+
+void SimDisk::perform_partly(Operation& operation, const SimDisk* source, Random& random) {
+    const OperationAccess access{operation};
+    if ((access.kind() != OperationKind::write && source == nullptr) ||
+        access.offset() >= size_bytes_)
+        return;
+    const std::uint64_t bytes = source != nullptr ? access.length() : total(access.iov());
+    const std::size_t length = std::min<std::uint64_t>(bytes, size_bytes_ - access.offset());
+    std::vector<std::uint8_t> flat(length);
+    if (source != nullptr)
+        source->peek(access.from_offset(), flat);
+    else
+        copy(access.iov(), flat.data(), length, false);
     ++writes_;
     for_each_sector(access.offset(), length, [&](auto sector, auto begin, auto count, auto at) {
         if (random.below(2) == 0)
@@ -251,9 +279,23 @@ void SimStorage::due(int descriptor, std::uint64_t number) {
     }
     const InFlight due = *at;
     list.erase(at);
-    world_.finish(*operation, due.error != 0
-                                  ? due.error
-                                  : disk.perform(*operation, due.written, world_.random()));
+    std::int64_t result = due.error;
+    if (result == 0 && OperationAccess{*operation}.kind() == OperationKind::copy) {
+        SimDisk* const source = source_of(*operation);
+        result =
+            source == nullptr ? -EBADF : disk.perform_copy(*operation, *source, world_.random());
+    } else if (result == 0) {
+        result = disk.perform(*operation, due.written, world_.random());
+    }
+    world_.finish(*operation, result);
+}
+
+// Of a copy.
+SimDisk* SimStorage::source_of(const Operation& operation) const {
+    const OperationAccess access{const_cast<Operation&>(operation)};
+    const auto at =
+        access.kind() == OperationKind::copy ? disks_.find(access.from_fd()) : disks_.end();
+    return at == disks_.end() ? nullptr : at->second.get();
 }
 
 void SimStorage::resume(int descriptor) {
@@ -271,7 +313,7 @@ void SimStorage::crash(int descriptor) {
         Operation* const operation = world_.find(each.number);
         if (operation == nullptr)
             continue;
-        disk.perform_partly(*operation, world_.random());
+        disk.perform_partly(*operation, source_of(*operation), world_.random());
         world_.finish(*operation, -EIO);
     }
     disk.lose_unsynced(world_.random());

@@ -53,11 +53,14 @@ class SimDisk {
     // The simulator's side. `written` of a sync is writes() at the time of its submission.
     [[nodiscard]] std::uint64_t writes() const noexcept { return writes_; }
     std::int64_t perform(Operation& operation, std::uint64_t written, Random& random);
+    // The same for a copy, here being where to.
+    std::int64_t perform_copy(Operation& operation, SimDisk& source, Random& random);
     // Of several syncs at once any may be given an error, and not always the one that ends first:
     // half of them take theirs when they begin. A negative errno, or 0.
     std::int64_t taken_at_start(const Operation& operation, Random& random);
-    // A write that was in flight at a crash: any of its sectors may have got there.
-    void perform_partly(Operation& operation, Random& random);
+    // A write or a copy that was in flight at a crash: any of its sectors may have got there.
+    // `source`: of a copy.
+    void perform_partly(Operation& operation, const SimDisk* source, Random& random);
     // Each sector not made durable becomes one of the versions that it had since.
     void lose_unsynced(Random& random);
 
@@ -69,10 +72,12 @@ class SimDisk {
     };
 
     [[nodiscard]] int fault_for(const Operation& operation);
+    [[nodiscard]] int fault_in(OperationKind kind, std::uint64_t offset, std::uint64_t length);
     [[nodiscard]] Sector newest(std::uint64_t sector) const;
     void store(std::uint64_t sector, const Sector& content, bool durable);
     std::int64_t read(Operation& operation, std::size_t length);
     std::int64_t write(Operation& operation, std::size_t length);
+    void put(std::uint64_t offset, Bytes data, bool durable);
     std::int64_t allocate(Operation& operation);
     void zero(std::uint64_t offset, std::uint64_t length);
     void sync(std::uint64_t written);
@@ -101,6 +106,7 @@ class SimStorage {
 
   private:
     void due(int descriptor, std::uint64_t number);
+    [[nodiscard]] SimDisk* source_of(const Operation& operation) const;
 
     struct InFlight {
         std::uint64_t number;  // of the operation in the world

@@ -334,6 +334,37 @@ TEST_F(SimDiskTest, AWriteInFlightAtACrashEndsWithAnErrorAndMayBeTorn) {
     EXPECT_LT(written, 64U);
 }
 
+TEST_F(SimDiskTest, ACopyGoesFromDiskToDiskAndMayBeTornByACrash) {
+    const int other = sim_->create_disk(1 << 20);
+    ASSERT_EQ(write(0, 64 * 512, 9), 64 * 512);
+    std::optional<std::int64_t> result;
+    LambdaOperation operation([&](std::int64_t got) { result = got; });
+    const auto copy = [&](std::uint64_t offset, int from) {
+        result.reset();
+        sim_->enter(
+            0, [&] { sim_->shard(0).submit(operation.copy(other, offset, 64 * 512, from, 0)); });
+    };
+    const auto copied = [&](std::uint64_t offset) {
+        std::vector<std::uint8_t> in(64 * 512);
+        sim_->disk(other)->peek(offset, in);
+        return std::ranges::count(in, 9);
+    };
+    copy(512, fd_);
+    sim_->run_for(nanoseconds_per_second);
+    EXPECT_EQ(result, 64 * 512);
+    EXPECT_EQ(copied(512), 64 * 512);
+    EXPECT_TRUE(sim_->disk(other)->has_unsynced());
+    copy(512 * 200, fd_);
+    sim_->crash_disk(other);
+    sim_->run_for(nanoseconds_per_second);
+    EXPECT_EQ(result, errno_of(EIO));
+    EXPECT_GT(copied(512 * 200), 0);
+    EXPECT_LT(copied(512 * 200), 64 * 512);
+    copy(0, other + 1000);
+    sim_->run_for(nanoseconds_per_second);
+    EXPECT_EQ(result, errno_of(EBADF));
+}
+
 TEST_F(SimDiskTest, ASyncDoesNotMakeDurableWhatWasWrittenAfterItWasSubmitted) {
     disk_->latency_least = disk_->latency_most = 10 * nanoseconds_per_ms;
     bool synced = false;

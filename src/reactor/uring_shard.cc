@@ -181,7 +181,7 @@ io_uring_sqe* UringShard::next_entry() noexcept {
 }
 
 void UringShard::start_operation(Operation& operation) noexcept {
-    if (OperationAccess{operation}.kind() == OperationKind::call)
+    if (OperationAccess{operation}.needs_helper())
         helpers_.submit(operation);
     else
         enqueue(operation);
@@ -233,6 +233,7 @@ void UringShard::enqueue(Operation& operation) noexcept {
                                     static_cast<off_t>(access.length()));
             break;
         case OperationKind::none:
+        case OperationKind::copy:
         case OperationKind::call:
             OLIO_UNREACHABLE("an operation that io_uring does not do");
     }
@@ -253,7 +254,7 @@ void UringShard::enqueue_poll(Operation& operation, io_uring_sqe& entry) noexcep
 
 void UringShard::cancel_operation(Operation& operation) noexcept {
     const OperationAccess access{operation};
-    if (access.kind() == OperationKind::call) {
+    if (access.needs_helper()) {
         if (helpers_.withdraw(operation))
             finish(operation, -ECANCELED);
     } else if (access.cookie() == asked_nothing) {

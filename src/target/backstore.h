@@ -37,6 +37,9 @@ enum class StoreOpcode : std::uint8_t {
                    // welcome. Both with anchor: they keep, or get, their space
     extent_status,  // whether the block at lba is mapped, and for how many blocks that holds
     prefetch,       // a hint
+    copy,  // from source_lba of `source`, whose channel is of the same copy_family; fua as for
+           // write. The ranges do not overlap. May end with any error and be done in part: the
+           // engine then reads and writes the range and finds out what is wrong with which side
     count,
 };
 
@@ -92,6 +95,10 @@ class StoreIo {
     // checked below the engine, as for a PROTECT field of 000b.
     MutableBytes protection;
     scsi::ProtectionExpectation expectation;
+    // copy alone. In blocks of the source, which may be of another length; the range is as many
+    // bytes long, whole blocks on both sides. The source stays open, and on this shard.
+    StoreChannel* source = nullptr;
+    std::uint64_t source_lba = 0;
     StoreCompletion* completion = nullptr;
 
     // Filled by the backing store.
@@ -135,6 +142,9 @@ class StoreChannel {
     virtual void cancel(StoreIo& io) noexcept = 0;
     // The io's step finished with a system call's value or a negative errno.
     virtual void stepped(StoreIo& io, std::int64_t result) noexcept = 0;
+    // Channels with the same one copy blocks from each other by StoreOpcode::copy. Null: this one
+    // does not. What protection information belongs to is never copied so.
+    [[nodiscard]] virtual const void* copy_family() const noexcept { return nullptr; }
 };
 
 enum class Support : std::uint8_t { none, emulate, native };
@@ -153,7 +163,6 @@ struct StoreCapabilities {
     Support extent_status = Support::none;    // none: every block is reported mapped
     Support anchor = Support::none;           // StoreIo::anchor; also what extent_status tells
     Support compare_and_write = Support::emulate;
-    Support copy = Support::emulate;
     Support protection = Support::none;  // native: open_protection_channel works
     bool unmapped_reads_zeros = false;
     bool volatile_cache = false;         // a completed write without fua may be lost: WCE = 1

@@ -146,6 +146,17 @@ StoreStatus StoreUser::range(StoreOpcode opcode, std::uint64_t lba, std::uint64_
 StoreStatus StoreUser::read(std::uint64_t lba, AlignedBytes& into, unsigned shard) {
     return data(StoreOpcode::read, lba, into, false, shard);
 }
+StoreStatus StoreUser::copy(std::uint64_t lba, std::uint64_t blocks, std::uint64_t source_lba,
+                            StoreUser* from, bool fua) {
+    StoreIo io;
+    io.opcode = StoreOpcode::copy;
+    io.lba = lba;
+    io.blocks = blocks;
+    io.fua = fua;
+    io.source = &(from == nullptr ? *this : *from).channel();
+    io.source_lba = source_lba;
+    return run(io);
+}
 StoreStatus StoreUser::write(std::uint64_t lba, AlignedBytes& from, bool fua, unsigned shard) {
     return data(StoreOpcode::write, lba, from, fua, shard);
 }
@@ -411,6 +422,81 @@ TEST_P(BackstoreConformance, ExtentsTellWhereDataIs) {
     ASSERT_EQ(user_->extent(far + 1, mapped, count), StoreStatus::good);
     EXPECT_FALSE(mapped);
     EXPECT_EQ(count, blocks() - far - 1);
+}
+
+// A copy may end with an error where the storage cannot do it; but what it says it has done it has,
+// and it touches nothing else.
+TEST_P(BackstoreConformance, CopiesWhatItIsAskedToAndNothingElse) {
+    if (user_->channel().copy_family() == nullptr)
+        GTEST_SKIP() << store_->type() << " leaves copies to the engine";
+    const std::uint64_t mib = (1 << 20) / block();
+    bool all_went_well = true;
+    unsigned seed = 20;
+    for (const std::uint64_t count : {std::uint64_t{1}, std::uint64_t{7}, 8 * mib - 3})
+        for (const bool fua : {false, true}) {
+            const std::uint64_t from = mib + seed % 3;
+            const std::uint64_t to = 12 * mib + seed % 5;
+            AlignedBytes source = pattern(count, ++seed);
+            AlignedBytes around = pattern(count + 8, 3);
+            ASSERT_EQ(user_->write(from, source), StoreStatus::good);
+            ASSERT_EQ(user_->write(to - 4, around), StoreStatus::good);
+            const StoreStatus status = user_->copy(to, count, from, nullptr, fua);
+            AlignedBytes got = empty(count + 8);
+            ASSERT_EQ(user_->read(to - 4, got), StoreStatus::good);
+            const std::size_t edge = 4 * std::size_t{block()};
+            const Bytes inside = got.view().subspan(edge, source.size());
+            if (status == StoreStatus::good) {
+                EXPECT_TRUE(std::ranges::equal(inside, source.view())) << count;
+            }
+            EXPECT_TRUE(std::ranges::equal(got.view().first(edge), around.view().first(edge)));
+            EXPECT_TRUE(std::ranges::equal(got.view().last(edge), around.view().last(edge)));
+            expect_pattern(from, count, seed);
+            all_went_well = all_went_well && status == StoreStatus::good;
+        }
+    if (!all_went_well)
+        GTEST_SKIP() << "the file system below copies nothing by itself";
+}
+
+TEST_P(BackstoreConformance, CopiesHolesAsZerosWithoutFillingThem) {
+    if (user_->channel().copy_family() == nullptr)
+        GTEST_SKIP() << store_->type() << " leaves copies to the engine";
+    const std::uint64_t mib = (1 << 20) / block();
+    AlignedBytes data = pattern(mib, 30);
+    // A MiB of data between holes, onto: a hole, data, data, a hole.
+    ASSERT_EQ(user_->write(2 * mib, data), StoreStatus::good);
+    AlignedBytes before = pattern(2 * mib, 31);
+    ASSERT_EQ(user_->write(11 * mib, before), StoreStatus::good);
+    if (user_->copy(10 * mib, 4 * mib, mib) != StoreStatus::good)
+        GTEST_SKIP() << "the file system below copies nothing by itself";
+    // Before it is read: a file system may count what is in its page cache as data.
+    if (store_->capabilities().extent_status == Support::native) {
+        bool mapped = true;
+        std::uint64_t count = 0;
+        ASSERT_EQ(user_->extent(13 * mib, mapped, count), StoreStatus::good);
+        EXPECT_FALSE(mapped) << "a hole was filled by a hole";
+    }
+    expect_zeros(10 * mib, mib);
+    expect_pattern(11 * mib, mib, 30);
+    expect_zeros(12 * mib, 2 * mib);
+    expect_pattern(2 * mib, mib, 30);
+}
+
+TEST_P(BackstoreConformance, CopiesFromAnotherStoreOfItsKind) {
+    if (user_->channel().copy_family() == nullptr)
+        GTEST_SKIP() << store_->type() << " leaves copies to the engine";
+    auto made = GetParam().make();
+    ASSERT_TRUE(made);
+    {
+        StoreUser other(*reactor_, **made);
+        EXPECT_EQ(other.channel().copy_family(), user_->channel().copy_family());
+        AlignedBytes data = pattern(5000, 40);
+        ASSERT_EQ(other.write(17, data), StoreStatus::good);
+        if (user_->copy(33, 5000, 17, &other) != StoreStatus::good)
+            GTEST_SKIP() << "the file system below copies nothing by itself";
+        expect_pattern(33, 5000, 40);
+        expect_zeros(32, 1);
+        expect_zeros(5033, 1);
+    }
 }
 
 TEST_P(BackstoreConformance, TakesAHintToPrefetch) {

@@ -78,6 +78,9 @@ class StoreUser {
     StoreStatus unmap(std::uint64_t lba, std::uint64_t blocks, unsigned shard = 0);
     StoreStatus write_zeroes(std::uint64_t lba, std::uint64_t blocks, bool may_unmap,
                              bool fua = false);
+    // Within the store, or from another whose channel is of the same family.
+    StoreStatus copy(std::uint64_t lba, std::uint64_t blocks, std::uint64_t source_lba,
+                     StoreUser* from = nullptr, bool fua = false);
     StoreStatus extent(std::uint64_t lba, bool& mapped, std::uint64_t& blocks);
     // error_lba of the last of these requests.
     [[nodiscard]] std::uint64_t error_lba() const noexcept { return error_lba_; }

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "scsi/sense_codes.h"
+#include "target/handlers_copy.h"
 #include "target/it_nexus_impl.h"
 
 namespace olio::target {
@@ -137,7 +138,10 @@ void CopyManager::ended(CopyOperation& operation) {
 // --- An operation ---
 
 CopyOperation::CopyOperation(CopyManager& manager, CopyJob job)
-    : manager_(manager), job_(std::move(job)), inner_(std::make_unique<Carrier>()) {}
+    : manager_(manager),
+      job_(std::move(job)),
+      inner_(std::make_unique<Carrier>()),
+      source_side_(std::make_unique<Carrier>()) {}
 
 CopyOperation::~CopyOperation() = default;
 
@@ -170,15 +174,18 @@ Command* CopyOperation::stand_in() noexcept {
 }
 
 Command* CopyOperation::at_work() noexcept {
-    return inner_active_ ? inner_.get() : nullptr;
+    if (inner_active_)
+        return inner_.get();
+    return source_active_ && !source_held_ ? source_side_.get() : nullptr;
 }
 
 void CopyOperation::cancel(Command& asking) {
     asking_.push_back(&asking);
-    if (std::exchange(cancelled_, true) || !inner_active_)
+    Command* const work = at_work();
+    if (std::exchange(cancelled_, true) || work == nullptr)
         return;
     DeviceServer::Marked marked;
-    DeviceServer::mark(marked, *inner_, AbortMode::silent, nullptr, true);
+    DeviceServer::mark(marked, *work, AbortMode::silent, nullptr, true);
     DeviceServer::abort_marked(marked);
 }
 
@@ -200,6 +207,13 @@ void CopyOperation::run() noexcept {
 // After a command of its own, or at the beginning.
 void CopyOperation::step() {
     const Work work = std::exchange(work_, Work::none);
+    if (work == Work::copy && !good_ && (yielded_ || stores_failed_)) {
+        // By READ and WRITE, which wait, and find out what is wrong with which side.
+        try_stores_ = false;
+        if (stores_failed_)
+            store_chunk_bytes_ = 0;
+        return next();
+    }
     if (work != Work::none && !good_) {
         work_ = work;
         inner_failed();
@@ -224,7 +238,10 @@ void CopyOperation::step() {
         case Work::write:
         case Work::compare_and_write:
         case Work::zeros:
+        case Work::hold:
             return chunk_done();
+        case Work::copy:
+            return copied_by_store();
     }
 }
 
@@ -239,18 +256,21 @@ void CopyOperation::begin_move() {
     job_.record->result.segments_processed = static_cast<std::uint16_t>(move_);
     done_bytes_ = 0;
     retries_ = 0;
+    try_stores_ = true;
     if (move_ == job_.moves.size())
         return;
     const scsi::CopyMove& move = job_.moves[move_];
     const unsigned shard = manager_.nexus().shard().index();
-    std::uint64_t bytes =
-        std::min(limits::copy_chunk_bytes, manager_.nexus().port().maximum_data_bytes);
+    std::uint64_t most = manager_.nexus().port().maximum_data_bytes;
     for (const std::uint16_t device : {move.source, move.destination}) {
         const scsi::LogicalUnitState& state = job_.units[device]->view(shard).state();
         if (state.maximum_transfer_blocks > 1)  // an unaligned source reads a block more
-            bytes = std::min(bytes, std::uint64_t{state.maximum_transfer_blocks - 1} *
-                                        state.geometry.block_bytes);
+            most = std::min(most, std::uint64_t{state.maximum_transfer_blocks - 1} *
+                                      state.geometry.block_bytes);
     }
+    const auto by_store = std::min<std::uint64_t>(limits::copy_store_chunk_bytes, most);
+    store_chunk_bytes_ = move.zeros || move.hold ? 0 : static_cast<std::uint32_t>(by_store);
+    std::uint64_t bytes = std::min<std::uint64_t>(limits::copy_chunk_bytes, most);
     if (move.zeros) {  // they move no data
         const scsi::LogicalUnitState& state = job_.units[move.destination]->view(shard).state();
         const std::uint64_t blocks = state.provisioning.maximum_write_same_blocks;
@@ -266,7 +286,7 @@ void CopyOperation::begin_move() {
 
 // Whole blocks of the destination wherever possible. Backward, there is nothing to pad: the block
 // lengths are the same.
-CopyOperation::Chunk CopyOperation::chunk() const {
+CopyOperation::Chunk CopyOperation::chunk(std::uint32_t most_bytes) const {
     const scsi::CopyMove& move = job_.moves[move_];
     const std::uint64_t block = block_bytes(move.destination);
     const std::uint64_t left = move.bytes - done_bytes_;
@@ -278,14 +298,14 @@ CopyOperation::Chunk CopyOperation::chunk() const {
         chunk.edge = past != 0 || left < block;
         bytes = past != 0      ? std::min(left, past)
                 : left < block ? left
-                               : std::min<std::uint64_t>(left, chunk_bytes_) / block * block;
+                               : std::min<std::uint64_t>(left, most_bytes) / block * block;
         offset = left - bytes;
     } else {
         const std::uint64_t past = (move.destination_byte + offset) % block;
         const std::uint64_t padded = left + move.pad_bytes;
         chunk.edge = past != 0 || padded < block;
         bytes = chunk.edge ? std::min(left, block - past)
-                           : std::min<std::uint64_t>(padded, chunk_bytes_) / block * block;
+                           : std::min<std::uint64_t>(padded, most_bytes) / block * block;
         if (bytes > left) {
             chunk.pad_bytes = static_cast<std::uint32_t>(bytes - left);
             bytes = left;
@@ -307,7 +327,12 @@ void CopyOperation::next() {
             return send(move.source, false, Work::test, 0, 0);
         }
         if (done_bytes_ < move.bytes) {
-            chunk_ = chunk();
+            if (try_stores_ && store_chunk_bytes_ != 0) {
+                chunk_ = chunk(store_chunk_bytes_);
+                if (stores_can_copy())
+                    return hold_source();
+            }
+            chunk_ = chunk(chunk_bytes_);
             return move.zeros ? write_zeros() : read_source();
         }
         ++move_;
@@ -322,6 +347,7 @@ void CopyOperation::chunk_done() {
     result.transferred_bytes += chunk_.bytes;
     ++result.operations;
     retries_ = 0;
+    try_stores_ = true;
     next();
 }
 
@@ -339,13 +365,14 @@ void CopyOperation::hold(Bytes data) {
 
 // --- Commands of its own ---
 
-void CopyOperation::put_transfer_cdb(std::uint8_t opcode, std::uint64_t lba, std::uint32_t blocks) {
-    auto& cdb = inner_->storage;
+void CopyOperation::put_transfer_cdb(Carrier& carrier, std::uint8_t opcode, std::uint64_t lba,
+                                     std::uint32_t blocks) {
+    auto& cdb = carrier.storage;
     cdb.fill(0);
     cdb[0] = opcode;
     store_be(cdb.data() + 2, lba);
     store_be(cdb.data() + 10, blocks);
-    inner_->cdb = cdb;
+    carrier.cdb = cdb;
 }
 
 void CopyOperation::read_source() {
@@ -354,7 +381,7 @@ void CopyOperation::read_source() {
     const std::uint64_t first = chunk_.source_byte / block;
     const std::uint64_t end = (chunk_.source_byte + chunk_.bytes + block - 1) / block;
     const auto blocks = static_cast<std::uint32_t>(end - first);
-    put_transfer_cdb(read_16_opcode, first, blocks);
+    put_transfer_cdb(*inner_, read_16_opcode, first, blocks);
     send(device, false, Work::read, static_cast<std::uint32_t>(blocks * block), 0);
 }
 
@@ -362,7 +389,7 @@ void CopyOperation::write_whole() {
     const std::uint16_t device = job_.moves[move_].destination;
     const std::uint32_t block = block_bytes(device);
     const std::uint32_t bytes = chunk_.bytes + chunk_.pad_bytes;
-    put_transfer_cdb(write_16_opcode, chunk_.destination_byte / block, bytes / block);
+    put_transfer_cdb(*inner_, write_16_opcode, chunk_.destination_byte / block, bytes / block);
     send(device, true, Work::write, 0, bytes);
 }
 
@@ -370,7 +397,8 @@ void CopyOperation::write_whole() {
 void CopyOperation::write_zeros() {
     const std::uint16_t device = job_.moves[move_].destination;
     const std::uint32_t block = block_bytes(device);
-    put_transfer_cdb(write_same_16_opcode, chunk_.destination_byte / block, chunk_.bytes / block);
+    put_transfer_cdb(*inner_, write_same_16_opcode, chunk_.destination_byte / block,
+                     chunk_.bytes / block);
     inner_->storage[1] = 0x01;  // NDOB
     send(device, true, Work::zeros, 0, 0);
 }
@@ -379,15 +407,116 @@ void CopyOperation::write_zeros() {
 void CopyOperation::read_edge() {
     const std::uint16_t device = job_.moves[move_].destination;
     const std::uint32_t block = block_bytes(device);
-    put_transfer_cdb(read_16_opcode, chunk_.destination_byte / block, 1);
+    put_transfer_cdb(*inner_, read_16_opcode, chunk_.destination_byte / block, 1);
     send(device, true, Work::read_edge, block, 0);
 }
 
 void CopyOperation::write_edge() {
     const std::uint16_t device = job_.moves[move_].destination;
     const std::uint32_t block = block_bytes(device);
-    put_transfer_cdb(compare_and_write_opcode, chunk_.destination_byte / block, 1);
+    put_transfer_cdb(*inner_, compare_and_write_opcode, chunk_.destination_byte / block, 1);
     send(device, true, Work::compare_and_write, 0, 2 * block);
+}
+
+// --- Copies by the stores ---
+
+// Whole blocks of both sides, of stores that are of a kind, and nothing of it onto itself.
+bool CopyOperation::stores_can_copy() const noexcept {
+    const scsi::CopyMove& move = job_.moves[move_];
+    const ITLNexus* const source = reach(move.source, false);
+    const ITLNexus* const destination = reach(move.destination, true);
+    if (chunk_.edge || chunk_.pad_bytes != 0 || source == nullptr || destination == nullptr)
+        return false;
+    const std::uint64_t block = block_bytes(move.source);
+    if (chunk_.source_byte % block != 0 || chunk_.bytes % block != 0)
+        return false;
+    const std::uint64_t apart = chunk_.source_byte < chunk_.destination_byte
+                                    ? chunk_.destination_byte - chunk_.source_byte
+                                    : chunk_.source_byte - chunk_.destination_byte;
+    if (job_.units[move.source] == job_.units[move.destination] && apart < chunk_.bytes)
+        return false;
+    const void* const family = source->view().channel().copy_family();
+    return family != nullptr && family == destination->view().channel().copy_family();
+}
+
+// A READ that stands on the source without reading.
+void CopyOperation::hold_source() {
+    const std::uint16_t device = job_.moves[move_].source;
+    const std::uint32_t block = block_bytes(device);
+    Command& side = *source_side_;
+    work_ = Work::hold;
+    good_ = false;
+    yielded_ = false;
+    stores_failed_ = false;
+    source_active_ = true;
+    ITLNexus& itl = *reach(device, false);
+    put_transfer_cdb(*source_side_, read_16_opcode, chunk_.source_byte / block,
+                     chunk_.bytes / block);
+    side.lun = scsi::Lun::from_number(itl.lun);
+    side.attribute = scsi::TaskAttribute::simple;
+    side.expected_data_in_bytes = chunk_.bytes;
+    side.expected_data_out_bytes = 0;
+    DeviceServer::submit_side(itl, side, *this, DeviceServer::CopyHandlers::source_side);
+}
+
+void CopyOperation::source_held(Command& command) {
+    auto& operation = static_cast<CopyOperation&>(*command.services_);
+    operation.source_held_ = true;
+    operation.copy_by_store();
+}
+
+// A WRITE whose data the stores move. It must not wait for a fence, which may itself wait for the
+// source's side to end.
+void CopyOperation::copy_by_store() {
+    const scsi::CopyMove& move = job_.moves[move_];
+    const std::uint32_t block = block_bytes(move.destination);
+    work_ = Work::copy;
+    ITLNexus* const itl = reach(move.destination, true);
+    if (itl == nullptr) {  // it has left the map while the source's side waited
+        yielded_ = true;
+        DeviceServer::succeed(*source_side_);
+        return;
+    }
+    Command& inner = *inner_;
+    inner_active_ = true;
+    put_transfer_cdb(*inner_, write_16_opcode, chunk_.destination_byte / block,
+                     chunk_.bytes / block);
+    inner.lun = scsi::Lun::from_number(itl->lun);
+    inner.attribute = scsi::TaskAttribute::simple;
+    inner.expected_data_in_bytes = 0;
+    inner.expected_data_out_bytes = chunk_.bytes;
+    inner.io_.status = StoreStatus::good;
+    inner.io_.source = &source_side_->unit_->channel();
+    inner.io_.source_lba = chunk_.source_byte / block_bytes(move.source);
+    DeviceServer::submit_side(*itl, inner, *this, DeviceServer::CopyHandlers::destination_side);
+    if (!inner_active_ || inner.stage_ != CommandStage::fenced)
+        return;
+    yielded_ = true;
+    DeviceServer::Marked marked;
+    DeviceServer::mark(marked, inner, AbortMode::silent, nullptr, true);
+    DeviceServer::abort_marked(marked);
+}
+
+// Both sides have ended well.
+void CopyOperation::copied_by_store() {
+    // A write that came before this copy, or into it, has made the token invalid.
+    if (job_.token != nullptr && job_.token->revoked())
+        return fail(scsi::make_sense(sense::token_revoked));
+    chunk_done();
+}
+
+// The source's side has ended: by itself before it stood, or because the destination's has.
+void CopyOperation::source_released(const Command& command, bool answered) noexcept {
+    const bool stood = std::exchange(source_held_, false);
+    source_active_ = false;
+    const bool ended_well = answered && command.status == Status::good;
+    if (stood && ended_well)
+        return;
+    work_ = Work::hold;
+    yielded_ = false;
+    stores_failed_ = false;
+    remember_end(command, answered);
+    good_ = false;
 }
 
 // The LUN under which the nexus reaches the device at this moment.
@@ -455,11 +584,25 @@ void CopyOperation::inner_ended(Command& command, bool answered) noexcept {
         manager_.nexus().finished_within(command);
         return;
     }
+    if (&command == source_side_.get()) {
+        source_released(command, answered);
+        manager_.nexus().finished_within(command);
+        go_on();
+        return;
+    }
     inner_active_ = false;
-    answered_ = answered;
-    status_ = answered ? command.status : Status::task_aborted;
-    good_ = status_ == Status::good;
-    sense_ = status_ == Status::check_condition ? scsi::decode_sense(command.sense()) : SenseData{};
+    remember_end(command, answered);
+    if (work_ == Work::copy) {
+        stores_failed_ =
+            command.io_.status != StoreStatus::good && status_ == Status::check_condition;
+        manager_.nexus().finished_within(command);
+        Command& side = *source_side_;
+        if (side.abort_ != nullptr)
+            DeviceServer::end_aborted(side);
+        else
+            DeviceServer::succeed(side);
+        return;
+    }
     if (good_ && (work_ == Work::read || work_ == Work::read_edge)) {
         OLIO_ASSERT(command.data_in().size() == 1 &&
                         command.data_in()[0].iov_len == command.expected_data_in_bytes,
@@ -479,12 +622,19 @@ void CopyOperation::inner_ended(Command& command, bool answered) noexcept {
     go_on();
 }
 
+void CopyOperation::remember_end(const Command& command, bool answered) noexcept {
+    answered_ = answered;
+    status_ = answered ? command.status : Status::task_aborted;
+    good_ = status_ == Status::good;
+    sense_ = status_ == Status::check_condition ? scsi::decode_sense(command.sense()) : SenseData{};
+}
+
 void CopyOperation::inner_failed() {
     if (work_ == Work::compare_and_write && sense_.key == scsi::SenseKey::miscompare &&
         retries_++ < most_retries)
         return read_edge();
     const scsi::CopyMove& move = job_.moves[move_];
-    const bool source = work_ == Work::read || work_ == Work::test;
+    const bool source = work_ == Work::read || work_ == Work::test || work_ == Work::hold;
     if (job_.own_destination && !source && status_ == Status::check_condition)
         return fail(sense_);
     SenseData data = scsi::copy_aborted(sense::third_party_device_failure, move.segment);

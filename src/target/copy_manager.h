@@ -58,15 +58,27 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     [[nodiscard]] Command* stand_in() noexcept;
     // COPY OPERATION ABORT; `asking` is answered when the copy has ended.
     void cancel(Command& asking);
+    // The reading side of a copy by the store has passed its checks and fences and stands.
+    static void source_held(Command& command);
 
   private:
     class Carrier;
     struct Link;
 
     // What the command under way is for.
-    enum class Work : std::uint8_t { none, test, read, read_edge, write, compare_and_write, zeros };
+    enum class Work : std::uint8_t {
+        none,
+        test,
+        read,
+        read_edge,
+        write,
+        compare_and_write,
+        zeros,
+        hold,  // the source, while the stores copy
+        copy,  // by the stores
+    };
 
-    // The bytes that are moved next, at most limits::copy_chunk_bytes.
+    // The bytes that are moved next.
     struct Chunk {
         std::uint64_t source_byte = 0;
         std::uint64_t destination_byte = 0;
@@ -86,7 +98,8 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     void step();
     void next();
     void begin_move();
-    [[nodiscard]] Chunk chunk() const;
+    [[nodiscard]] Chunk chunk(std::uint32_t most_bytes) const;
+    [[nodiscard]] bool stores_can_copy() const noexcept;
     void go_on();
     void chunk_done();
     void read_source();
@@ -94,11 +107,17 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     void write_whole();
     void write_edge();
     void write_zeros();
+    void hold_source();
+    void copy_by_store();
+    void copied_by_store();
+    void source_released(const Command& command, bool answered) noexcept;
     void send(std::uint16_t device, bool writes, Work work, std::uint32_t in_bytes,
               std::uint32_t out_bytes);
     [[nodiscard]] ITLNexus* reach(std::uint16_t device, bool writes) const noexcept;
     [[nodiscard]] std::uint32_t block_bytes(std::uint16_t device) const noexcept;
-    void put_transfer_cdb(std::uint8_t opcode, std::uint64_t lba, std::uint32_t blocks);
+    static void put_transfer_cdb(Carrier& carrier, std::uint8_t opcode, std::uint64_t lba,
+                                 std::uint32_t blocks);
+    void remember_end(const Command& command, bool answered) noexcept;
     void hold(Bytes data);
     void inner_ended(Command& command, bool answered) noexcept;
     void inner_failed();
@@ -113,14 +132,21 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     Command* outer_ = nullptr;  // who is answered in the end
     std::unique_ptr<Carrier> stand_in_;
     std::unique_ptr<Carrier> inner_;
+    std::unique_ptr<Carrier> source_side_;  // of copies by the store
     std::vector<Command*> asking_;
     bool inner_active_ = false;
+    bool source_active_ = false;
+    bool source_held_ = false;
     bool cancelled_ = false;
     Work work_ = Work::none;
 
     std::size_t move_ = 0;
     std::uint64_t done_bytes_ = 0;  // of the move
     std::uint32_t chunk_bytes_ = 0;
+    std::uint32_t store_chunk_bytes_ = 0;  // by the stores; 0: not this move
+    bool try_stores_ = true;               // with the next chunk
+    bool yielded_ = false;                 // a fence was in the way of a copy by the store
+    bool stores_failed_ = false;           // the last copy by the store
     bool backward_ = false;
     Chunk chunk_;
     unsigned retries_ = 0;

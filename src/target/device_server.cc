@@ -118,6 +118,19 @@ void DeviceServer::submit_within(ITLNexus& itl, Command& command, TransportServi
     advance(command);
 }
 
+void DeviceServer::submit_side(ITLNexus& itl, Command& command, TransportServices& services,
+                               const Handler& handler) noexcept {
+    command.nexus_ = &itl.nexus();
+    command.services_ = &services;
+    command.of_copy_manager_ = true;
+    begin(command, &itl);
+    if (!admit(command))
+        return;
+    command.handler_ = &handler;
+    command.transfer_bytes_ = 0;
+    advance(command);
+}
+
 // SAM-5 5.11: a tag that is in use aborts every command of the nexus in that task set.
 bool DeviceServer::overlapped(Command& command) noexcept {
     ITNexusImpl& nexus = static_cast<ITNexusImpl&>(*command.nexus_);
@@ -497,6 +510,10 @@ void DeviceServer::store_failed(Command& command) noexcept {
     const bool read = io.opcode == StoreOpcode::read || io.opcode == StoreOpcode::prefetch ||
                       io.opcode == StoreOpcode::extent_status;
     SenseData data = scsi::make_sense(sense::internal_target_failure);
+    if (io.opcode == StoreOpcode::copy) {  // the same range is read and written instead
+        refuse(command, data);
+        return;
+    }
     count_failure(command);
     switch (io.status) {
         case StoreStatus::medium_error:

@@ -112,6 +112,10 @@ class DeviceServer {
     // buffer if it is large enough.
     static void submit_within(ITLNexus& itl, Command& command, TransportServices& services,
                               reactor::Buffer& spare) noexcept;
+    // One side of a copy that the stores do by themselves: what the CDB, a READ or a WRITE, asks of
+    // checks and fences, and then `handler` instead of data.
+    static void submit_side(ITLNexus& itl, Command& command, TransportServices& services,
+                            const Handler& handler) noexcept;
     static void begin(Command& command, ITLNexus* itl) noexcept;
     [[nodiscard]] static const Handler& handler_of(scsi::Operation operation) noexcept;
     static bool admit(Command& command) noexcept;

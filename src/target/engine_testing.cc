@@ -103,7 +103,11 @@ void FakeMedium::set_space(const std::optional<StoreSpace>& space) {
     space_ = space;
 }
 
+// Of a copy: what is there. Else nothing.
+static std::vector<std::uint8_t> source_data(const StoreIo& io);
+
 StoreStatus FakeMedium::perform(StoreIo& io) {
+    const std::vector<std::uint8_t> copied = source_data(io);
     const std::lock_guard lock(mutex_);
     if (failure_ && failure_->opcode == io.opcode) {
         const Failure failure = *failure_;
@@ -142,16 +146,20 @@ StoreStatus FakeMedium::perform(StoreIo& io) {
                    anchored_[io.lba + io.extent_blocks] == io.anchored)
                 ++io.extent_blocks;
             break;
+        case StoreOpcode::copy:
+            OLIO_ASSERT(copied.size() == bytes, "both sides have the same length");
+            std::memcpy(data_.data() + offset, copied.data(), bytes);
+            break;
         case StoreOpcode::flush:
         case StoreOpcode::prefetch:
         case StoreOpcode::count:
             break;
     }
-    if (io.opcode == StoreOpcode::write || io.opcode == StoreOpcode::unmap ||
-        io.opcode == StoreOpcode::write_zeroes)
+    const bool filled = io.opcode == StoreOpcode::write || io.opcode == StoreOpcode::copy;
+    if (filled || io.opcode == StoreOpcode::unmap || io.opcode == StoreOpcode::write_zeroes)
         for (std::uint64_t i = 0; i < io.blocks; ++i) {
-            mapped_[io.lba + i] = io.opcode == StoreOpcode::write;
-            anchored_[io.lba + i] = io.opcode != StoreOpcode::write && io.anchor;
+            mapped_[io.lba + i] = filled;
+            anchored_[io.lba + i] = !filled && io.anchor;
         }
     return StoreStatus::good;
 }
@@ -191,11 +199,26 @@ class FakeChannel final : public StoreChannel {
         io.complete(StoreStatus::canceled);
     }
     void stepped(StoreIo&, std::int64_t) noexcept override {}
+    [[nodiscard]] const void* copy_family() const noexcept override {
+        static constexpr char family = 0;
+        return medium_->copies ? &family : nullptr;
+    }
+    [[nodiscard]] FakeMedium& medium() const noexcept { return *medium_; }
+    [[nodiscard]] std::uint32_t block_bytes() const noexcept { return medium_->block_bytes_; }
 
   private:
     std::shared_ptr<FakeMedium> medium_;
     reactor::Shard& shard_;
 };
+
+static std::vector<std::uint8_t> source_data(const StoreIo& io) {
+    if (io.opcode != StoreOpcode::copy)
+        return {};
+    const auto& source = static_cast<const FakeChannel&>(*io.source);
+    const auto& destination = static_cast<const FakeChannel&>(*io.channel);
+    return source.medium().read(io.source_lba,
+                                io.blocks * destination.block_bytes() / source.block_bytes());
+}
 
 class FakeStore final : public Backstore {
   public:

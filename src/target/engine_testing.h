@@ -58,6 +58,7 @@ class FakeMedium {
     scsi::Identification identification;
     // The tuples of protection information, as a medium of blocks of 8 bytes; null: it keeps none.
     std::shared_ptr<FakeMedium> tuples;
+    bool copies = false;          // blocks, by itself, from other media that do
     bool clearing_fails = false;  // the tuples cannot be formatted
     bool record = true;           // off: nothing is allocated for a request
 

@@ -105,6 +105,8 @@ enum class FileChannel::Phase : std::uint8_t {
     look_up,  // extent_status
     prefetch,
     diagnose,
+    survey,  // copy: what is next, data or a hole?
+    copy,
     held,  // done, but an older sync is under way
     count,
 };
@@ -190,9 +192,9 @@ FileChannel::~FileChannel() {
 void FileChannel::submit(StoreIo& io) noexcept {
     using Start = void (FileChannel::*)(StoreIo&) noexcept;
     static constexpr std::array<Start, static_cast<std::size_t>(StoreOpcode::count)> starts = {
-        &FileChannel::transfer,      &FileChannel::start_write, &FileChannel::start_flush,
-        &FileChannel::start_range,   &FileChannel::start_range, &FileChannel::start_extent,
-        &FileChannel::start_prefetch};
+        &FileChannel::transfer,       &FileChannel::start_write, &FileChannel::start_flush,
+        &FileChannel::start_range,    &FileChannel::start_range, &FileChannel::start_extent,
+        &FileChannel::start_prefetch, &FileChannel::start_copy};
     io.channel = this;
     io.progress = 0;
     io.phase = 0;
@@ -297,6 +299,78 @@ void FileChannel::start_prefetch(StoreIo& io) noexcept {
     });
 }
 
+const void* FileChannel::copy_family() const noexcept {
+    static constexpr char regular_files = 0;
+    return backing_->copies ? &regular_files : nullptr;
+}
+
+namespace {
+
+// Answers of a survey; how far it holds, in bytes from what is done, is in the request.
+enum class Piece : std::uint8_t {
+    data,
+    hole,        // of the source: the destination gets zeros
+    both_holes,  // there is nothing to do
+};
+
+// How far the hole goes that begins at `offset`: 0 if there is data. At most `length`.
+std::uint64_t hole_at(int descriptor, std::uint64_t offset, std::uint64_t length) noexcept {
+    const off_t data = ::lseek(descriptor, static_cast<off_t>(offset), SEEK_DATA);
+    if (data < 0)
+        return errno == ENXIO ? length : 0;
+    return std::min(length, static_cast<std::uint64_t>(data) - offset);
+}
+
+std::uint64_t data_at(int descriptor, std::uint64_t offset, std::uint64_t length) noexcept {
+    const off_t hole = ::lseek(descriptor, static_cast<off_t>(offset), SEEK_HOLE);
+    const auto end = static_cast<std::uint64_t>(hole);
+    return hole < 0 || end <= offset ? length : std::min(length, end - offset);
+}
+
+}  // namespace
+
+// A hole of the source takes no room in the destination where there was none before, and is not
+// read.
+void FileChannel::start_copy(StoreIo& io) noexcept {
+    const auto& source = static_cast<const FileChannel&>(*io.source);
+    if (!source.backing_->seeks_holes || backing_->zero_mode == 0) {
+        copy_piece(io, io.blocks * backing_->block_bytes - io.progress);
+        return;
+    }
+    call(io, Phase::survey, [](void* argument) -> std::int64_t {
+        StoreIo& request = *static_cast<StoreIo*>(argument);
+        const auto& self = static_cast<FileChannel&>(*request.channel);
+        const auto& from = static_cast<const FileChannel&>(*request.source);
+        const std::uint64_t at = request.lba * self.backing_->block_bytes + request.progress;
+        const std::uint64_t from_at =
+            request.source_lba * from.backing_->block_bytes + request.progress;
+        const std::uint64_t left = request.blocks * self.backing_->block_bytes - request.progress;
+        std::uint64_t& length = View{request}.value();
+        length = hole_at(from.descriptor_, from_at, left);
+        if (length == 0) {
+            length = data_at(from.descriptor_, from_at, left);
+            return static_cast<std::int64_t>(Piece::data);
+        }
+        const std::uint64_t own =
+            self.backing_->seeks_holes ? hole_at(self.descriptor_, at, length) : 0;
+        if (own == 0) {
+            if (self.backing_->seeks_holes)
+                length = data_at(self.descriptor_, at, length);
+            return static_cast<std::int64_t>(Piece::hole);
+        }
+        length = own;
+        return static_cast<std::int64_t>(Piece::both_holes);
+    });
+}
+
+void FileChannel::copy_piece(StoreIo& io, std::uint64_t bytes) noexcept {
+    const auto& source = static_cast<const FileChannel&>(*io.source);
+    View{io}.set(Phase::copy);
+    shard_.submit(io.step().copy(descriptor_, io.lba * backing_->block_bytes + io.progress, bytes,
+                                 source.descriptor_,
+                                 io.source_lba * source.backing_->block_bytes + io.progress));
+}
+
 void FileChannel::transfer(StoreIo& io) noexcept {
     View view{io};
     const std::uint64_t total = io.blocks * backing_->block_bytes;
@@ -338,7 +412,7 @@ void FileChannel::stepped(StoreIo& io, std::int64_t result) noexcept {
     static constexpr std::array<Continue, static_cast<std::size_t>(Phase::held)> continuations = {
         &FileChannel::transferred, &FileChannel::rewritten, &FileChannel::synced,
         &FileChannel::ranged,      &FileChannel::looked_up, &FileChannel::prefetched,
-        &FileChannel::diagnosed};
+        &FileChannel::diagnosed,   &FileChannel::surveyed,  &FileChannel::copied};
     if (result == -EINTR && !View{io}.has(View::canceled)) {
         shard_.submit(io.step());
         return;
@@ -468,6 +542,48 @@ void FileChannel::looked_up(StoreIo& io, std::int64_t result) noexcept {
 
 void FileChannel::prefetched(StoreIo& io, std::int64_t) noexcept {
     finish(io, StoreStatus::good);
+}
+
+void FileChannel::surveyed(StoreIo& io, std::int64_t result) noexcept {
+    if (result < 0) {
+        fail(io, static_cast<int>(-result));
+        return;
+    }
+    const std::uint64_t length = View{io}.value();
+    switch (static_cast<Piece>(result)) {
+        case Piece::data:
+            copy_piece(io, length);
+            return;
+        case Piece::hole:
+            View{io}.set(Phase::copy);
+            // Its result is no length: copied() takes that of the survey.
+            View{io}.raise(View::zero_fill);
+            shard_.submit(io.step().allocate(descriptor_, backing_->zero_mode,
+                                             io.lba * backing_->block_bytes + io.progress, length));
+            return;
+        case Piece::both_holes:
+            copied(io, static_cast<std::int64_t>(length));
+            return;
+    }
+}
+
+// A piece is done, by whichever way.
+void FileChannel::copied(StoreIo& io, std::int64_t result) noexcept {
+    View view{io};
+    if (result >= 0 && view.has(View::zero_fill))
+        result = static_cast<std::int64_t>(view.value());
+    view.clear(View::zero_fill);
+    if (result <= 0) {  // 0: the source has become shorter
+        fail(io, result == 0 ? EIO : static_cast<int>(-result));
+        return;
+    }
+    io.progress += static_cast<std::uint64_t>(result);
+    if (io.progress == io.blocks * backing_->block_bytes)
+        medium_changed(io);
+    else if (view.has(View::canceled))
+        fail(io, ECANCELED);
+    else
+        start_copy(io);
 }
 
 void FileChannel::diagnosed(StoreIo& io, std::int64_t result) noexcept {

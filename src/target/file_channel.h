@@ -58,6 +58,7 @@ struct FileBacking {
     bool read_only = false;
     bool seeks_holes = false;  // extent_status by SEEK_DATA and SEEK_HOLE
     bool prefetches = false;   // prefetch by POSIX_FADV_WILLNEED
+    bool copies = false;       // a regular file: copy by copy_file_range(2)
     // fallocate(2) modes; 0: not by fallocate.
     int unmap_mode = 0;
     int zero_mode = 0;
@@ -88,6 +89,7 @@ class FileChannel final : public StoreChannel {
     void submit(StoreIo& io) noexcept override;
     void cancel(StoreIo& io) noexcept override;
     void stepped(StoreIo& io, std::int64_t result) noexcept override;
+    [[nodiscard]] const void* copy_family() const noexcept override;
 
   private:
     enum class Phase : std::uint8_t;
@@ -105,6 +107,8 @@ class FileChannel final : public StoreChannel {
     void start_range(StoreIo& io) noexcept;
     void start_extent(StoreIo& io) noexcept;
     void start_prefetch(StoreIo& io) noexcept;
+    void start_copy(StoreIo& io) noexcept;
+    void copy_piece(StoreIo& io, std::uint64_t bytes) noexcept;
     void transfer(StoreIo& io) noexcept;
     void sync(StoreIo& io) noexcept;
     void call(StoreIo& io, Phase phase, std::int64_t (*function)(void*)) noexcept;
@@ -117,6 +121,8 @@ class FileChannel final : public StoreChannel {
     void looked_up(StoreIo& io, std::int64_t result) noexcept;
     void diagnosed(StoreIo& io, std::int64_t result) noexcept;
     void prefetched(StoreIo& io, std::int64_t result) noexcept;
+    void surveyed(StoreIo& io, std::int64_t result) noexcept;
+    void copied(StoreIo& io, std::int64_t result) noexcept;
 
     [[nodiscard]] bool must_be_durable(const StoreIo& io) const noexcept;
     void medium_changed(StoreIo& io) noexcept;

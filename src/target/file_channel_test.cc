@@ -54,6 +54,7 @@ class FileChannelTest : public ::testing::Test {
         backing_->unmap_mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         backing_->zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
         backing_->unmap_zeroes = true;
+        backing_->copies = true;
         backing_->blocks = disk_bytes / block;
         sim_->enter(0, [&] {
             channel_ = std::make_unique<FileChannel>(sim_->shard(0), backing_, descriptor,
@@ -90,6 +91,21 @@ class FileChannelTest : public ::testing::Test {
         io.blocks = blocks;
         submit(io, counter, opcode, lba, nullptr);
         return finish(io, counter);
+    }
+    StoreStatus copy(std::uint64_t lba, std::uint64_t blocks, std::uint64_t source_lba,
+                     bool fua = false) {
+        StoreIo io;
+        Counter counter;
+        io.blocks = blocks;
+        io.source = channel_.get();
+        io.source_lba = source_lba;
+        submit(io, counter, StoreOpcode::copy, lba, nullptr, fua);
+        return finish(io, counter);
+    }
+    [[nodiscard]] AlignedBytes there(std::uint64_t lba, std::size_t blocks) const {
+        AlignedBytes got(blocks * block, 0xee);
+        disk_->peek(lba * block, got.bytes());
+        return got;
     }
     [[nodiscard]] bool durable(std::uint64_t lba, const AlignedBytes& data) const {
         AlignedBytes got(data.size(), 0xee);
@@ -320,6 +336,80 @@ TEST_F(FileChannelTest, WithoutHolesEverythingIsMapped) {
     EXPECT_EQ(finish(io, counter), StoreStatus::good);
     EXPECT_TRUE(io.mapped);
     EXPECT_EQ(io.extent_blocks, disk_bytes / block - 5);
+}
+
+// --- Copies ---
+
+TEST_F(FileChannelTest, ACopyThatIsDoneInPiecesIsDoneWhole) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        start(seed, seed % 2 == 0);
+        disk_->short_io_per_mille = 700;
+        const AlignedBytes data = pattern(300, seed);
+        AlignedBytes write = pattern(300, seed);
+        ASSERT_EQ(run(StoreOpcode::write, 10, &write), StoreStatus::good);
+        ASSERT_EQ(copy(500, 300, 10), StoreStatus::good);
+        EXPECT_TRUE(there(500, 300) == data) << seed;
+        EXPECT_TRUE(there(499, 1) == AlignedBytes(block)) << seed;
+        EXPECT_TRUE(there(800, 1) == AlignedBytes(block)) << seed;
+    }
+}
+
+TEST_F(FileChannelTest, ACopyIsAsDurableAsAWrite) {
+    AlignedBytes data = pattern(8);
+    ASSERT_EQ(run(StoreOpcode::write, 0, &data), StoreStatus::good);
+    ASSERT_EQ(run_range(StoreOpcode::flush, 0, 0), StoreStatus::good);
+    ASSERT_EQ(copy(100, 8, 0), StoreStatus::good);
+    EXPECT_FALSE(durable(100, data));
+    ASSERT_EQ(copy(200, 8, 0, true), StoreStatus::good);
+    EXPECT_TRUE(durable(200, data));
+    EXPECT_TRUE(durable(100, data));  // a sync of the file
+    backing_->write_through = true;
+    ASSERT_EQ(copy(300, 8, 0), StoreStatus::good);
+    EXPECT_TRUE(durable(300, data));
+}
+
+TEST_F(FileChannelTest, ACopyThatFailsSaysSo) {
+    using reactor::OperationKind;
+    AlignedBytes data = pattern(8);
+    ASSERT_EQ(run(StoreOpcode::write, 0, &data), StoreStatus::good);
+    for (const int error : {EXDEV, EOPNOTSUPP, EINVAL, ENOSYS, EBADF}) {
+        disk_->inject({.error = error, .kind = OperationKind::copy});
+        EXPECT_EQ(copy(100, 8, 0), StoreStatus::internal_error) << error;
+        disk_->clear_faults();
+    }
+    disk_->inject({.error = ENOSPC, .kind = OperationKind::copy});
+    EXPECT_EQ(copy(100, 8, 0), StoreStatus::no_space);
+    disk_->clear_faults();
+    // A bad sector of the source.
+    disk_->inject({.error = EIO, .kind = OperationKind::read, .offset = 3 * block, .length = 1});
+    EXPECT_EQ(copy(100, 8, 0), StoreStatus::medium_error);
+    EXPECT_EQ(copy(100, 3, 0), StoreStatus::good);
+    disk_->clear_faults();
+    // A source that has become shorter.
+    disk_->resize(disk_bytes / 2);
+    EXPECT_EQ(copy(0, 8, disk_bytes / block - 8), StoreStatus::medium_error);
+    disk_->resize(disk_bytes);
+    // A sync that fails: what was copied may be lost.
+    disk_->inject({.error = EIO, .kind = OperationKind::sync, .times = 1});
+    EXPECT_EQ(copy(100, 8, 0, true), StoreStatus::medium_error);
+    EXPECT_EQ(run_range(StoreOpcode::flush, 0, 0), StoreStatus::medium_error);
+}
+
+TEST_F(FileChannelTest, ACopyCanBeCancelled) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        start(seed, true);
+        disk_->short_io_per_mille = 1000;
+        StoreIo io;
+        Counter counter;
+        io.blocks = 1000;
+        io.source = channel_.get();
+        submit(io, counter, StoreOpcode::copy, 1000, nullptr);
+        sim_->run_for(seed * 50'000);
+        if (counter.times == 0)
+            sim_->enter(0, [&] { channel_->cancel(io); });
+        const StoreStatus status = finish(io, counter);
+        EXPECT_TRUE(status == StoreStatus::canceled || status == StoreStatus::good) << seed;
+    }
 }
 
 }  // namespace

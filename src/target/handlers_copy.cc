@@ -17,7 +17,28 @@ constexpr std::int16_t data_lid1 = 0x01;
 constexpr std::int16_t failure_details_lid1 = 0x04;
 constexpr std::int16_t token_information = 0x07;
 
+enum CopyPhase : std::uint8_t { phase_copy, phase_flush };
+
 }  // namespace
+
+// --- Copies by the store ---
+
+const Handler DeviceServer::CopyHandlers::source_side = {scsi::Operation::read, nullptr, nullptr,
+                                                         [](Command& c) {
+                                                             CopyOperation::source_held(c);
+                                                             return Step::waiting;
+                                                         },
+                                                         nullptr};
+
+const Handler DeviceServer::CopyHandlers::destination_side = {
+    scsi::Operation::write, nullptr, nullptr,
+    [](Command& c) {
+        c.phase_ = phase_copy;
+        c.fua_ = write_must_be_durable(c);
+        ask_write(c, StoreOpcode::copy, c.decoded_.lba, c.decoded_.blocks, {});
+        return Step::submit;
+    },
+    [](Command& c) { return c.phase_ == phase_flush ? succeed(c) : finish_write(c, phase_flush); }};
 
 // --- EXTENDED COPY ---
 

@@ -72,6 +72,7 @@ class RegularFile final : public FileStore {
         backing_->read_only = file.read_only;
         backing_->seeks_holes = file.seeks_holes;
         backing_->prefetches = !options.direct;
+        backing_->copies = true;
         backing_->unmap_mode = file.punches_holes ? punch : 0;
         backing_->zero_mode = file.zeroes_ranges ? zero : 0;
         backing_->unmap_zeroes = file.punches_holes;
@@ -201,6 +202,7 @@ class AttachedFile final : public FileStore {
             backing_->zero_mode = zero;
             backing_->unmap_zeroes = true;
         }
+        backing_->copies = attachment.copies;
         backing_->blocks = attachment.geometry.blocks;
         backing_->write_through = attachment.write_through;
         geometry_ = attachment.geometry;

@@ -46,6 +46,7 @@ struct Attachment {
     bool read_only = false;
     bool punches_holes = false;  // Operation::allocate understands PUNCH_HOLE | KEEP_SIZE and
                                  // ZERO_RANGE | KEEP_SIZE
+    bool copies = false;         // Operation::copy works between it and others that say so
 };
 
 // No system call is made on the descriptor but through the shard that opened it: for simulated

@@ -22,6 +22,9 @@ using target::StoreStatus;
 // Giving pages back costs time for each of them; more than this much is done on a helper thread.
 constexpr std::uint64_t clear_at_once_bytes = 4 << 20;
 
+// More than this is copied on a helper thread.
+constexpr std::uint64_t copy_at_once_bytes = 256 << 10;
+
 // A power failure leaves nothing of any write, so each of them is whole; the bound is on how long
 // others wait for one.
 constexpr std::uint32_t atomic_bytes = 1 << 20;
@@ -35,7 +38,7 @@ class RamChannel final : public target::StoreChannel {
         using Run = void (RamChannel::*)(StoreIo&) noexcept;
         static constexpr std::array<Run, static_cast<std::size_t>(StoreOpcode::count)> runs = {
             &RamChannel::read,  &RamChannel::write,  &RamChannel::nothing, &RamChannel::clear,
-            &RamChannel::clear, &RamChannel::extent, &RamChannel::nothing};
+            &RamChannel::clear, &RamChannel::extent, &RamChannel::nothing, &RamChannel::copy};
         io.channel = this;
         io.borrowed_count = 0;
         io.error_lba = io.lba;
@@ -43,6 +46,10 @@ class RamChannel final : public target::StoreChannel {
     }
     // Everything is either done at once or soon.
     void cancel(StoreIo&) noexcept override {}
+    [[nodiscard]] const void* copy_family() const noexcept override {
+        static constexpr char memory = 0;
+        return &memory;
+    }
     void stepped(StoreIo& io, std::int64_t result) noexcept override {
         io.complete(result == -ENOSPC ? StoreStatus::no_space
                     : result < 0      ? StoreStatus::internal_error
@@ -78,6 +85,12 @@ class RamChannel final : public target::StoreChannel {
         io.extent_blocks = std::max<std::uint64_t>(found.length / block_bytes_, 1);
         io.complete(StoreStatus::good);
     }
+    void copy(StoreIo& io) noexcept {
+        if (io.blocks * block_bytes_ <= copy_at_once_bytes)
+            stepped(io, copy_now(&io));
+        else
+            shard_.submit(io.step().call(&RamChannel::copy_now, &io));
+    }
     void nothing(StoreIo& io) noexcept { io.complete(StoreStatus::good); }
 
     static std::int64_t clear_now(void* argument) {
@@ -85,6 +98,36 @@ class RamChannel final : public target::StoreChannel {
         const auto& self = static_cast<RamChannel&>(*io.channel);
         return self.memory_->clear(io.lba * self.block_bytes_, io.blocks * self.block_bytes_,
                                    io.anchor);
+    }
+
+    // Pages that the source never wrote take no memory in the destination where none was taken.
+    static std::int64_t copy_now(void* argument) {
+        const StoreIo& io = *static_cast<StoreIo*>(argument);
+        const auto& self = static_cast<RamChannel&>(*io.channel);
+        const auto& source = static_cast<const RamChannel&>(*io.source);
+        std::uint64_t to = io.lba * self.block_bytes_;
+        std::uint64_t from = io.source_lba * source.block_bytes_;
+        std::uint64_t left = io.blocks * self.block_bytes_;
+        while (left != 0) {
+            const RamMemory::Extent there = source.memory_->extent(from);
+            std::uint64_t bytes = std::min(left, there.length);
+            if (there.written) {
+                bytes = std::min<std::uint64_t>(bytes, copy_at_once_bytes);
+                if (!self.memory_->write(to, Bytes(source.memory_->at(from), bytes)))
+                    return -ENOSPC;
+            } else {
+                const RamMemory::Extent here = self.memory_->extent(to);
+                bytes = std::min(bytes, here.length);
+                const std::int64_t cleared =
+                    here.written ? self.memory_->clear(to, bytes, true) : 0;
+                if (cleared < 0)
+                    return cleared;
+            }
+            to += bytes;
+            from += bytes;
+            left -= bytes;
+        }
+        return 0;
     }
 
     reactor::Shard& shard_;
