@@ -37,11 +37,12 @@ class Priorities : public ::testing::Test {
         return text;
     }
     static std::vector<std::uint8_t> list_of(std::uint8_t priority, const NexusName& nexus) {
-        std::vector<std::uint8_t> list{priority, 0, 0, 0, 0, 0, 0, 0};
-        store_be<std::uint16_t>(list.data() + 2, nexus.relative_port);
         const Bytes id = nexus.initiator.bytes();
+        std::vector<std::uint8_t> list(8 + id.size());
+        list[0] = priority;
+        store_be<std::uint16_t>(list.data() + 2, nexus.relative_port);
         store_be<std::uint16_t>(list.data() + 6, static_cast<std::uint16_t>(id.size()));
-        list.insert(list.end(), id.begin(), id.end());
+        std::ranges::copy(id, list.begin() + 8);
         return list;
     }
     std::string reported(std::string_view which) {

@@ -181,6 +181,24 @@ StoreStatus StoreUser::extent(std::uint64_t lba, bool& mapped, std::uint64_t& bl
     return status;
 }
 
+StoreStatus StoreUser::anchor(StoreOpcode opcode, std::uint64_t lba, std::uint64_t blocks) {
+    StoreIo io;
+    io.opcode = opcode;
+    io.may_unmap = true;
+    io.anchor = true;
+    io.lba = lba;
+    io.blocks = blocks;
+    return run(io);
+}
+StoreUser::Extent StoreUser::extent(std::uint64_t lba) {
+    StoreIo io;
+    io.opcode = StoreOpcode::extent_status;
+    io.lba = lba;
+    io.blocks = 1;
+    EXPECT_EQ(run(io), StoreStatus::good);
+    return {io.mapped, io.anchored, io.extent_blocks};
+}
+
 std::vector<ConformanceSubject> on_each_backend(const ConformanceSubject& subject) {
     std::vector<ConformanceSubject> subjects(2, subject);
     subjects[0].backend = reactor::Backend::io_uring;
@@ -496,6 +514,63 @@ TEST_P(BackstoreConformance, CopiesFromAnotherStoreOfItsKind) {
         expect_pattern(33, 5000, 40);
         expect_zeros(32, 1);
         expect_zeros(5033, 1);
+    }
+}
+
+// Where blocks can be anchored, they are told from written ones and from those given up. In
+// pieces of 64 KiB, which no file system has to keep together with others.
+TEST_P(BackstoreConformance, AnchoredBlocksAreToldApart) {
+    if (store_->capabilities().anchor != Support::native)
+        return;  // the engine does not ask for it
+    const std::uint64_t piece = (64 << 10) / block();
+    const auto is = [&](std::uint64_t first, bool mapped, bool anchored) {
+        const StoreUser::Extent found = user_->extent(first * piece);
+        EXPECT_EQ(found.mapped, mapped) << first;
+        EXPECT_EQ(found.anchored, anchored) << first;
+        EXPECT_GE(found.blocks, piece) << first;
+    };
+    AlignedBytes data = pattern(4 * piece, 9);
+    ASSERT_EQ(user_->unmap(0, blocks()), StoreStatus::good);
+    ASSERT_EQ(user_->write(2 * piece, data), StoreStatus::good);
+    ASSERT_EQ(user_->flush(), StoreStatus::good);
+    // Over written ones and behind them; and nothing was there before.
+    ASSERT_EQ(user_->anchor(StoreOpcode::unmap, 4 * piece, 4 * piece), StoreStatus::good);
+    ASSERT_EQ(user_->anchor(StoreOpcode::write_zeroes, 10 * piece, 2 * piece), StoreStatus::good);
+    is(0, false, false);
+    EXPECT_EQ(user_->extent(0).blocks, 2 * piece);
+    is(2, true, false);
+    is(3, true, false);
+    is(4, false, true);
+    is(7, false, true);
+    is(8, false, false);
+    EXPECT_EQ(user_->extent(8 * piece).blocks, 2 * piece);
+    is(10, false, true);
+    EXPECT_EQ(user_->extent(10 * piece).blocks, 2 * piece);
+    is(12, false, false);
+    expect_zeros(4 * piece, 8 * piece);
+    // What is written is mapped at once, before anything is flushed.
+    AlignedBytes one = pattern(piece, 10);
+    ASSERT_EQ(user_->write(10 * piece, one), StoreStatus::good);
+    is(10, true, false);
+    expect_pattern(10 * piece, piece, 10);
+    ASSERT_EQ(user_->unmap(4 * piece, 8 * piece), StoreStatus::good);
+    is(4, false, false);
+    is(10, false, false);
+}
+
+// What the kernel makes of it is its own affair; it must not refuse the request.
+TEST_P(BackstoreConformance, ServesEveryPriority) {
+    AlignedBytes data = pattern(1, 11);
+    for (std::uint8_t priority = 0; priority <= 15; ++priority) {
+        for (const StoreOpcode opcode : {StoreOpcode::write, StoreOpcode::read}) {
+            StoreIo io;
+            io.opcode = opcode;
+            io.priority = priority;
+            io.lba = priority;
+            io.blocks = 1;
+            io.data = data.bytes();
+            EXPECT_EQ(user_->run(io), StoreStatus::good) << unsigned{priority};
+        }
     }
 }
 

@@ -82,6 +82,15 @@ class StoreUser {
     StoreStatus copy(std::uint64_t lba, std::uint64_t blocks, std::uint64_t source_lba,
                      StoreUser* from = nullptr, bool fua = false);
     StoreStatus extent(std::uint64_t lba, bool& mapped, std::uint64_t& blocks);
+    // With StoreIo::anchor: unmap, or write_zeroes that may unmap.
+    StoreStatus anchor(StoreOpcode opcode, std::uint64_t lba, std::uint64_t blocks);
+    struct Extent {
+        bool mapped;
+        bool anchored;
+        std::uint64_t blocks;
+        bool operator==(const Extent&) const = default;
+    };
+    Extent extent(std::uint64_t lba);
     // error_lba of the last of these requests.
     [[nodiscard]] std::uint64_t error_lba() const noexcept { return error_lba_; }
 

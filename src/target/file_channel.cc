@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -71,6 +74,40 @@ OwnedDescriptor::~OwnedDescriptor() {
         ::close(descriptor_);
 }
 
+std::expected<FilePart, int> unwritten_part(int descriptor, std::uint64_t offset,
+                                            std::uint64_t end) noexcept {
+    constexpr std::uint32_t most_extents = 32;
+    constexpr std::uint32_t not_settled =
+        FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_SHARED;
+    // The head, and room for the extents behind it.
+    alignas(struct fiemap) std::array<std::uint8_t, sizeof(struct fiemap) +
+                                                        most_extents * sizeof(struct fiemap_extent)>
+        map{};
+    struct fiemap head{};
+    head.fm_start = offset;
+    head.fm_length = end - offset;
+    head.fm_extent_count = most_extents;
+    std::memcpy(map.data(), &head, sizeof(head));
+    if (::ioctl(descriptor, FS_IOC_FIEMAP, map.data()) != 0)
+        return std::unexpected(-errno);
+    std::memcpy(&head, map.data(), sizeof(head));
+    FilePart part{end, end};
+    for (std::uint32_t i = 0; i < std::min(head.fm_mapped_extents, most_extents); ++i) {
+        struct fiemap_extent extent{};
+        std::memcpy(&extent, map.data() + sizeof(head) + i * sizeof(extent), sizeof(extent));
+        const std::uint64_t from = std::max<std::uint64_t>(extent.fe_logical, offset);
+        const std::uint64_t to = std::min<std::uint64_t>(extent.fe_logical + extent.fe_length, end);
+        const bool unwritten = (extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0 &&
+                               (extent.fe_flags & not_settled) == 0;
+        const bool found = part.offset < part.end;
+        if (found && (!unwritten || from != part.end))
+            break;
+        if (unwritten)
+            part = {found ? part.offset : from, to};
+    }
+    return part;
+}
+
 void FileBacking::remember_sync_failure(int error) noexcept {
     if (!sync_failed.exchange(true))
         log::error(
@@ -114,6 +151,8 @@ enum class FileChannel::Phase : std::uint8_t {
 // Names for what StoreIo lends: the phase and flags in `phase`; in `scratch` the bound of a piece
 // while a failing block is searched, the errno or the place in the order of syncs, and the links of
 // a Queue.
+enum ExtentKind : std::int64_t { hole_extent, mapped_extent, anchored_extent };
+
 struct FileChannel::View {
     StoreIo& io;
 
@@ -233,9 +272,10 @@ void FileChannel::start_write(StoreIo& io) noexcept {
 void FileChannel::start_range(StoreIo& io) noexcept {
     View view{io};
     const bool unmap = io.opcode == StoreOpcode::unmap;
-    const bool give_up = unmap || (io.may_unmap && backing_->unmap_zeroes);
+    const bool anchor = io.anchor && backing_->anchors;
+    const bool give_up = !anchor && (unmap || (io.may_unmap && backing_->unmap_zeroes));
     const int mode = give_up && backing_->unmap_mode != 0 ? backing_->unmap_mode
-                     : unmap                              ? 0
+                     : unmap && !anchor                   ? 0
                                                           : backing_->zero_mode;
     if (mode != 0) {
         view.set(Phase::range);
@@ -259,30 +299,49 @@ void FileChannel::start_extent(StoreIo& io) noexcept {
         looked_up(io, -EOPNOTSUPP);
         return;
     }
-    // Answers 1 (mapped) or 0, and the end of the extent in bytes in the request.
+    // Answers an ExtentKind, and the end of the extent in bytes in the request.
     call(io, Phase::look_up, [](void* argument) -> std::int64_t {
         StoreIo& request = *static_cast<StoreIo*>(argument);
         const auto& self = static_cast<FileChannel&>(*request.channel);
         const std::uint64_t block = self.backing_->block_bytes;
         const std::uint64_t start = request.lba * block;
-        off_t data = ::lseek(self.descriptor_, static_cast<off_t>(start), SEEK_DATA);
-        if (data < 0 && errno == ENXIO) {
-            View{request}.value() = self.backing_->blocks * block;
-            return 0;
-        }
-        if (data < 0)
+        const off_t data = ::lseek(self.descriptor_, static_cast<off_t>(start), SEEK_DATA);
+        if (data < 0 && errno != ENXIO)
             return -errno;
+        const std::uint64_t next =
+            data < 0 ? self.backing_->blocks * block : static_cast<std::uint64_t>(data);
         // A block with data anywhere in it is mapped.
-        if (static_cast<std::uint64_t>(data) >= start + block) {
-            View{request}.value() = static_cast<std::uint64_t>(data) / block * block;
-            return 0;
+        if (next >= start + block) {
+            View{request}.value() = next / block * block;
+            return self.backing_->anchors ? look_into_hole(self.descriptor_, request, block)
+                                          : hole_extent;
         }
         const off_t hole = ::lseek(self.descriptor_, data, SEEK_HOLE);
         if (hole < 0)
             return -errno;
         View{request}.value() = (static_cast<std::uint64_t>(hole) + block - 1) / block * block;
-        return 1;
+        return mapped_extent;
     });
+}
+
+// In what SEEK_DATA calls a hole, some may have space: narrows the extent to what is like its first
+// block.
+std::int64_t FileChannel::look_into_hole(int descriptor, StoreIo& io,
+                                         std::uint64_t block) noexcept {
+    std::uint64_t& end = View{io}.value();
+    const std::uint64_t start = io.lba * block;
+    const auto part = unwritten_part(descriptor, start, end);
+    if (!part)
+        return part.error();
+    if (part->offset >= part->end)
+        return hole_extent;
+    if (part->offset > start) {  // up to the next that has space, but this block at least
+        end = std::max(part->offset / block, io.lba + 1) * block;
+        return hole_extent;
+    }
+    const bool whole = part->end >= start + block;
+    end = whole ? part->end / block * block : start + block;
+    return whole ? anchored_extent : hole_extent;
 }
 
 void FileChannel::start_prefetch(StoreIo& io) noexcept {
@@ -535,7 +594,8 @@ void FileChannel::looked_up(StoreIo& io, std::int64_t result) noexcept {
     std::uint64_t end = blocks;
     if (result >= 0)
         end = std::min(blocks, View{io}.value() / backing_->block_bytes);
-    io.mapped = result != 0;  // one that cannot be looked up counts as mapped
+    io.mapped = result < 0 || result == mapped_extent;  // one that cannot be looked up is, too
+    io.anchored = result == anchored_extent;
     io.extent_blocks = end > io.lba ? end - io.lba : 1;
     finish(io, StoreStatus::good);
 }

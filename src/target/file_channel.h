@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -46,6 +47,16 @@ class OwnedDescriptor {
     int descriptor_ = -1;
 };
 
+// The part of a file at or behind `offset` and before `end` that is allocated and without data,
+// where none of it has data in the page cache: offset and end, empty where there is none. Or a
+// negative errno. Blocks.
+struct FilePart {
+    std::uint64_t offset = 0;
+    std::uint64_t end = 0;
+};
+[[nodiscard]] std::expected<FilePart, int> unwritten_part(int descriptor, std::uint64_t offset,
+                                                          std::uint64_t end) noexcept;
+
 // What all channels of one store share. The plain members are set before the first channel opens;
 // the atomic ones may change while channels work.
 struct FileBacking {
@@ -57,8 +68,11 @@ struct FileBacking {
     bool page_cache = true;  // writes go through the page cache: see above
     bool read_only = false;
     bool seeks_holes = false;  // extent_status by SEEK_DATA and SEEK_HOLE
-    bool prefetches = false;   // prefetch by POSIX_FADV_WILLNEED
     bool copies = false;       // a regular file: copy by copy_file_range(2)
+    // zero_mode leaves allocated extents without data, to which writing needs no more space, and
+    // FIEMAP tells them from holes: anchored blocks.
+    bool anchors = false;
+    bool prefetches = false;  // prefetch by POSIX_FADV_WILLNEED
     // fallocate(2) modes; 0: not by fallocate.
     int unmap_mode = 0;
     int zero_mode = 0;
@@ -109,6 +123,7 @@ class FileChannel final : public StoreChannel {
     void start_prefetch(StoreIo& io) noexcept;
     void start_copy(StoreIo& io) noexcept;
     void copy_piece(StoreIo& io, std::uint64_t bytes) noexcept;
+    static std::int64_t look_into_hole(int descriptor, StoreIo& io, std::uint64_t block) noexcept;
     void transfer(StoreIo& io) noexcept;
     void sync(StoreIo& io) noexcept;
     void call(StoreIo& io, Phase phase, std::int64_t (*function)(void*)) noexcept;

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -175,6 +177,21 @@ std::uint32_t direct_alignment(int descriptor) {
     return 0;
 }
 
+// Whether what has been allocated can be written without more space, whatever has been copied or
+// snapshotted: not where a write goes to another place.
+bool writes_in_place(int descriptor) {
+    struct statfs facts{};
+    return ::fstatfs(descriptor, &facts) == 0 &&
+           (facts.f_type == EXT4_SUPER_MAGIC || facts.f_type == XFS_SUPER_MAGIC);
+}
+
+// Whether FIEMAP shows what has just been allocated at `offset`.
+bool shows_unwritten(int descriptor, off_t offset) {
+    const auto start = static_cast<std::uint64_t>(offset);
+    const auto part = target::unwritten_part(descriptor, start, start + 0x10000);
+    return part && part->offset == start && part->end > start;
+}
+
 // Asks the file system by a request just behind the end of the file, where nothing is; a block that
 // it may have allocated there is given back.
 void probe_ranges(int descriptor, OpenedFile& file) {
@@ -184,6 +201,8 @@ void probe_ranges(int descriptor, OpenedFile& file) {
     file.zeroes_ranges =
         ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, behind, 0x10000) == 0 ||
         errno == ENOSPC || errno == EDQUOT;
+    file.anchors = file.zeroes_ranges && file.punches_holes && writes_in_place(descriptor) &&
+                   shows_unwritten(descriptor, behind);
     if (file.zeroes_ranges && ::ftruncate(descriptor, static_cast<off_t>(file.size_bytes)) != 0)
         log::debug("ftruncate after a probe: {}", std::generic_category().message(errno));
 }

@@ -23,6 +23,7 @@ struct OpenedFile {
     bool punches_holes = false;
     bool zeroes_ranges = false;
     bool seeks_holes = false;
+    bool anchors = false;  // FileBacking::anchors
 };
 
 Result<OpenedFile> open_file(const Options& options);

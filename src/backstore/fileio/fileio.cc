@@ -42,6 +42,7 @@ class FileStore : public target::Backstore {
         able.unmap = file.unmap_mode != 0 ? Support::native : Support::none;
         able.write_zeroes = file.zero_mode != 0 ? Support::native : Support::emulate;
         able.extent_status = file.seeks_holes ? Support::native : Support::none;
+        able.anchor = file.anchors ? Support::native : Support::none;
         able.unmapped_reads_zeros = file.unmap_zeroes;
         able.read_only = file.read_only;
         able.volatile_cache = !file.write_through && !file.read_only;
@@ -76,6 +77,7 @@ class RegularFile final : public FileStore {
         backing_->unmap_mode = file.punches_holes ? punch : 0;
         backing_->zero_mode = file.zeroes_ranges ? zero : 0;
         backing_->unmap_zeroes = file.punches_holes;
+        backing_->anchors = file.anchors && file.seeks_holes;
         backing_->blocks = file.size_bytes / options.block_bytes;
         backing_->write_through = options.write_through;
         changeable_ = true;

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -470,6 +472,20 @@ TEST(Fileio, ASimulatedDiskCanBeAttached) {
     sim->enter(0, [&] { channel.reset(); });
     attachment.geometry.blocks = 0;
     EXPECT_FALSE(attach(attachment));
+}
+
+// Where a write goes to another place, what is allocated is no promise.
+TEST(Fileio, AnchorsBlocksOnFileSystemsThatWriteInPlace) {
+    const Folder folder;
+    const auto made = open(at(folder.file("disk"), mib));
+    ASSERT_TRUE(made);
+    struct statfs facts{};
+    ASSERT_EQ(::statfs(folder.path().c_str(), &facts), 0);
+    const bool in_place = facts.f_type == EXT4_SUPER_MAGIC || facts.f_type == XFS_SUPER_MAGIC;
+    EXPECT_EQ((*made)->capabilities().anchor == target::Support::native, in_place);
+    struct stat file{};
+    ASSERT_EQ(::stat(folder.file("disk").c_str(), &file), 0);
+    EXPECT_EQ(file.st_blocks, 0) << "trying it leaves nothing behind";
 }
 
 }  // namespace
