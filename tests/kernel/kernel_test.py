@@ -23,6 +23,9 @@ def scenario_setup(name: str) -> targets.Setup:
     setup = targets.Setup(luns(), address=uml.HOST_ADDRESS)
     if name == "filesystem":
         setup.chap, setup.mutual_chap = CHAP, MUTUAL_CHAP
+    if name == "protection":
+        for lun in setup.luns:
+            lun.options = "protection=0"
     if name == "multipath":
         setup.luns = luns()[:1]
         setup.extra = ["--listen", f"{SECOND_PORTAL},group=2"]
@@ -41,6 +44,7 @@ def scenario_environment(name: str, target: targets.Target) -> dict[str, str]:
         "multipath": {"SECOND_PORTAL": SECOND_PORTAL, "ROUNDS": "1",
                       "SECONDS_PER_STATE": "3", "MEGABYTES": str(sandbox.scale(64, 16))},
         "commands": {"SECOND_LUN": str(target.first_lun + 1)},
+        "protection": {"SECOND_LUN": str(target.first_lun + 1)},
         "maintenance": {"SECOND_LUN": str(target.first_lun + 1)},
         "copies": {"SECOND_LUN": str(target.first_lun + 1)},
         "reservations": {"SECONDS_PER_WRITER": str(sandbox.scale(12, 8))},
@@ -73,7 +77,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True)
     parser.add_argument("scenario", choices=("filesystem", "sessions", "commands", "copies",
-                                             "multipath", "maintenance", "reservations"))
+                                             "multipath", "maintenance", "protection",
+                                             "reservations"))
     ARGUMENTS = parser.parse_args()
     TARGET = targets.kind(ARGUMENTS.target)
     uml.require()
