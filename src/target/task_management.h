@@ -1,6 +1,7 @@
 // Task management functions (SAM-5 clause 7) as values; their requests are the fabric's objects.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "scsi/types.h"
@@ -36,6 +37,10 @@ struct TaskManagement {
     scsi::Lun lun;
     std::uint64_t referenced_tag = 0;
     TaskManagementResponse response = TaskManagementResponse::function_rejected;
+    // The Additional Response Information argument of QUERY ASYNCHRONOUS EVENT (SAM-5 7.10): UADE
+    // DEPTH and the sense key, the additional sense code and its qualifier of the unit attention
+    // that is reported next. Zeros for the others, and where there is none.
+    std::array<std::uint8_t, 3> additional{};
     std::uint32_t pending = 0;  // engine's use: what the answer still waits for
 };
 

@@ -53,6 +53,22 @@ void TaskManager::query_task_set(ITNexusImpl& nexus, ITLNexus& itl, TaskManageme
     answer(nexus, request, found ? Response::function_succeeded : Response::function_complete);
 }
 
+// SAM-5 7.10. Asking does not clear the condition.
+void TaskManager::query_asynchronous_event(ITNexusImpl& nexus, ITLNexus& itl,
+                                           TaskManagement& request) {
+    constexpr std::uint8_t one_event = 1;
+    constexpr std::uint8_t several_events = 2;
+    const auto first = itl.attentions.first();
+    if (!first)
+        return answer(nexus, request, Response::function_complete);
+    const std::uint8_t depth = itl.attentions.size() == 1 ? one_event : several_events;
+    const scsi::SenseData sense = scsi::sense_of(*first);
+    request.additional = {
+        static_cast<std::uint8_t>(depth << 4 | static_cast<std::uint8_t>(sense.key)),
+        sense.additional.code, sense.additional.qualifier};
+    answer(nexus, request, Response::function_succeeded);
+}
+
 void TaskManager::reset_nexus(ITNexusImpl& nexus, TaskManagement& request) {
     const Ticket ticket = begin(nexus, request);
     for (const auto& itl : nexus.itls())
@@ -119,9 +135,7 @@ void TaskManager::execute(ITNexusImpl& nexus, TaskManagement& request) {
         case Function::query_task_set:
             return query_task_set(nexus, *itl, request);
         case Function::query_asynchronous_event:
-            return answer(nexus, request,
-                          itl->attentions.empty() ? Response::function_complete
-                                                  : Response::function_succeeded);
+            return query_asynchronous_event(nexus, *itl, request);
         case Function::i_t_nexus_reset:
         case Function::target_reset:
             break;

@@ -19,6 +19,8 @@ class TaskManager {
     static void abort_task(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request);
     static void abort_task_set(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request);
     static void query_task_set(ITNexusImpl& nexus, ITLNexus& itl, TaskManagement& request);
+    static void query_asynchronous_event(ITNexusImpl& nexus, ITLNexus& itl,
+                                         TaskManagement& request);
     static void reset_nexus(ITNexusImpl& nexus, TaskManagement& request);
     static void reset_units(ITNexusImpl& nexus, std::vector<LogicalUnitImpl*> units,
                             TaskManagement& request);

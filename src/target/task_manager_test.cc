@@ -222,8 +222,9 @@ TEST_F(TaskManagerTest, AnswersWithoutCommands) {
     EXPECT_EQ(rig.manage(*nexus, Function::clear_aca).response, Response::function_complete);
     EXPECT_EQ(rig.manage(*nexus, Function::query_task, 999).response, Response::function_complete);
     EXPECT_EQ(rig.manage(*nexus, Function::query_task_set).response, Response::function_complete);
-    EXPECT_EQ(rig.manage(*nexus, Function::query_asynchronous_event).response,
-              Response::function_complete);
+    const TestManagement& asked = rig.manage(*nexus, Function::query_asynchronous_event);
+    EXPECT_EQ(asked.response, Response::function_complete);
+    EXPECT_EQ(asked.additional, (std::array<std::uint8_t, 3>{}));
     for (const Function function : {Function::abort_task, Function::abort_task_set,
                                     Function::logical_unit_reset, Function::query_task_set})
         EXPECT_EQ(rig.manage(*nexus, function, 1, 7).response, Response::lun_does_not_exist);
@@ -237,8 +238,15 @@ TEST_F(TaskManagerTest, QueriesSeeCommandsAndUnitAttentions) {
               Response::function_succeeded);
     EXPECT_EQ(rig.manage(*nexus, Function::query_task_set).response, Response::function_succeeded);
     rig.manage(*nexus, Function::i_t_nexus_reset);
-    EXPECT_EQ(rig.manage(*nexus, Function::query_asynchronous_event).response,
-              Response::function_succeeded);
+    const TestManagement& asked = rig.manage(*nexus, Function::query_asynchronous_event);
+    EXPECT_EQ(asked.response, Response::function_succeeded);
+    // One unit attention: UNIT ATTENTION, I_T NEXUS LOSS OCCURRED.
+    EXPECT_EQ(asked.additional, (std::array<std::uint8_t, 3>{0x16, 0x29, 0x07}));
+    rig.on(0, [&] { unit->set_write_protected(true, [](const Result<void>&) {}); });
+    rig.settle();
+    EXPECT_EQ(rig.manage(*nexus, Function::query_asynchronous_event).additional,
+              (std::array<std::uint8_t, 3>{0x26, 0x29, 0x07}))
+        << "there are more; asking has not cleared the first";
     EXPECT_EQ(rig.manage(*nexus, Function::query_task, read.tag).response,
               Response::function_complete);
     medium->release();

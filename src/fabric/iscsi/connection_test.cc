@@ -501,6 +501,24 @@ TEST_F(ConnectionTest, TaskManagementAnswersAsTheRfcSays) {
     }
 }
 
+TEST_F(ConnectionTest, QueryAsynchronousEventTellsWhatWaits) {
+    options_.parameters.protocol_level = 2;
+    const auto ask = [this](TaskManagementFunction function) {
+        host().abort(50, 1234, host().cmd_sn - 1, function);
+        const auto answer = host().take_one(Opcode::task_management_response);
+        return answer ? answer->as<TaskManagementResponsePdu>() : TaskManagementResponsePdu{};
+    };
+    const auto nothing = ask(TaskManagementFunction::query_async_event);
+    EXPECT_EQ(nothing.response, TaskManagementResult::complete);
+    EXPECT_EQ(nothing.additional, (std::array<std::uint8_t, 3>{}));
+    EXPECT_EQ(ask(TaskManagementFunction::i_t_nexus_reset).response,
+              TaskManagementResult::complete);
+    const auto waiting = ask(TaskManagementFunction::query_async_event);
+    EXPECT_EQ(waiting.response, TaskManagementResult::succeeded);
+    // One event (UADE DEPTH 01b), UNIT ATTENTION, I_T NEXUS LOSS OCCURRED.
+    EXPECT_EQ(waiting.additional, (std::array<std::uint8_t, 3>{0x16, 0x29, 0x07}));
+}
+
 TEST_F(ConnectionTest, ColdResetIsReportedToTheOwner) {
     host().abort(50, 1234, 0, TaskManagementFunction::target_cold_reset);
     EXPECT_TRUE(host().take_one(Opcode::task_management_response));

@@ -392,10 +392,12 @@ bool Session::task_management(Connection& connection, const TaskManagementReques
 }
 
 void Session::answer_management(Connection& connection, std::uint32_t task_tag,
-                                TaskManagementResult result) {
+                                TaskManagementResult result,
+                                std::array<std::uint8_t, 3> additional) {
     TaskManagementResponsePdu pdu;
     pdu.task_tag = task_tag;
     pdu.response = result;
+    pdu.additional = additional;
     auto answer = std::make_unique<Answer>();
     answer->header = encode(pdu);
     answer->fence = true;
@@ -409,7 +411,8 @@ void Session::task_management_executed(target::TaskManagement& request) noexcept
     const std::unique_ptr<Management> done = std::move(*found);
     management_.erase(found);
     if (done->connection != nullptr)
-        answer_management(*done->connection, done->task_tag, result_of(done->response));
+        answer_management(*done->connection, done->task_tag, result_of(done->response),
+                          done->additional);
     if (done->cold_reset && done->response == target::TaskManagementResponse::function_complete)
         owner_.cold_reset();
 }

@@ -166,7 +166,8 @@ class Session final : public target::TransportServices {
     void insert_held(Held held);
     void remove_held(const Connection& connection) noexcept;
     void answer_management(Connection& connection, std::uint32_t task_tag,
-                           TaskManagementResult result);
+                           TaskManagementResult result,
+                           std::array<std::uint8_t, 3> additional = {});
     [[nodiscard]] std::optional<TaskManagementResult> abort_undelivered(
         const TaskManagementRequestPdu& pdu);
     void unhash(IscsiTask& task) noexcept;
