@@ -459,6 +459,62 @@ TEST_F(Copies, AResetEndsACopyInTheBackground) {
     }
 }
 
+// SPC-5 5.13.11.2.6: what PREEMPT AND ABORT ends are copies in the background, too; whether they
+// are reading or writing, and on whichever unit they do so.
+TEST_F(Copies, PreemptAndAbortEndsCopiesOfThePreemptedInTheBackground) {
+    TestNexus& fencer = rig.add_nexus(1, units);
+    const auto reserve_out = [&](TestNexus& by, std::uint8_t action, std::uint64_t key,
+                                 std::uint64_t service_key) {
+        Bytestring list(24);
+        store_be(list.data(), key);
+        store_be(list.data() + 8, service_key);
+        return rig.run(by, {0x5F, action, 5, 0, 0, 0, 0, 0, 24, 0}, list).status;
+    };
+    for (const bool reading : {true, false}) {
+        const std::size_t held = reading ? 0 : 1;
+        media[1]->forget_records();
+        ASSERT_EQ(reserve_out(fencer, 6, 0, 0xF), Status::good);
+        ASSERT_EQ(reserve_out(*nexus, 6, 0, 0xA), Status::good);
+        media[held]->hold(reading ? StoreOpcode::read : StoreOpcode::write);
+        const Bytestring list = lid4_list(all(), {block_to_block(0, 1, 4096, 0, 0)}, 5, true);
+        EXPECT_EQ(rig.run(*nexus, copy_cdb(1, list.size()), list).status, Status::good);
+        ASSERT_TRUE(rig.wait(0, [&] { return media[held]->held() == 1; }));
+        // It answers though the store does not: what the store still has is behind a fence.
+        EXPECT_EQ(reserve_out(fencer, 5, 0xF, 0xA), Status::good);
+        media[held]->release();
+        rig.settle();
+        EXPECT_EQ(media[1]->count(StoreOpcode::write), reading ? 0U : 1U);
+        EXPECT_EQ(rig.run(*nexus, test_unit_ready).additional(), 0x2A05U);
+        EXPECT_EQ(rig.run(*nexus, results_cdb(5, 5), {}, 256).in[5], 0x60);
+    }
+    // One that another unit has received ends where it meets the reservation.
+    ASSERT_EQ(reserve_out(fencer, 1, 0xF, 0), Status::good);
+    const Bytestring list = lid4_list(all(), {block_to_block(1, 0, 8, 0, 0)}, 6, true);
+    EXPECT_EQ(rig.run(*nexus, copy_cdb(1, list.size()), list, 0, 1).status, Status::good);
+    rig.settle();
+    EXPECT_EQ(rig.run(*nexus, results_cdb(5, 6), {}, 256, 1).in[5], 0x02);
+    EXPECT_EQ(media[0]->count(StoreOpcode::write), 0U);
+}
+
+// Known defect 32: LIO followed a null pointer when a copy's command completed.
+TEST_F(Copies, KnownDefect32ACopyEndsHoweverItsStoresComplete) {
+    const Bytestring data = pattern(512 * 3000, 4);
+    media[0]->write(0, data);
+    for (const bool source_later : {false, true})
+        for (const bool destination_later : {false, true}) {
+            media[0]->complete_later(source_later);
+            media[1]->complete_later(destination_later);
+            media[1]->write(0, Bytestring(512 * 3000));
+            EXPECT_EQ(copy({block_to_block(0, 1, 3000, 0, 0)}).status, Status::good);
+            EXPECT_EQ(media[1]->read(0, 3000), data);
+            for (const std::size_t broken : {0, 1}) {
+                media[broken]->fail_next(broken == 0 ? StoreOpcode::read : StoreOpcode::write,
+                                         StoreStatus::medium_error);
+                EXPECT_EQ(copy({block_to_block(0, 1, 3000, 0, 0)}).key(), 0xA);
+            }
+        }
+}
+
 TEST_F(Copies, CopyOperationAbortEndsACopy) {
     const auto abort = [&](std::uint32_t list_id) -> TestCommand& {
         Bytestring cdb(16);
