@@ -100,7 +100,7 @@ TEST(Aptpl, AllRegistrantsAndOtherProtocolsComeBack) {
 }
 
 // Known defect 37: a bad line was accepted.
-TEST(Aptpl, Defect37AFileIsBelievedWholeOrNotAtAll) {
+TEST(Aptpl, KnownDefect37AFileIsBelievedWholeOrNotAtAll) {
     const std::string good(of_lio);
     const auto with = [&](std::string_view what, std::string_view instead) {
         std::string text = good;
@@ -147,7 +147,7 @@ TEST(Aptpl, Defect37AFileIsBelievedWholeOrNotAtAll) {
     EXPECT_FALSE(parse_aptpl("No Registrations or Reservations\nPR_REG_START: 0\n", limit));
 }
 
-TEST(Aptpl, Defect63RegistrationsInAFileHaveALimit) {
+TEST(Aptpl, KnownDefect63RegistrationsInAFileHaveALimit) {
     PersistentReservations all;
     all.persists_through_power_loss = true;
     for (unsigned number = 0; number < 20; ++number)

@@ -1,5 +1,7 @@
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "scsi/request_testing.h"
 
 namespace olio::scsi {
@@ -195,6 +197,42 @@ TEST(VitalProductData, ScsiPortsNameThePortAsDeviceIdentificationDoes) {
     EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 0c 00 00 02 03 00 00 00 00 00 00 00 00");
     unit.nexus.port = nullptr;
     EXPECT_EQ(unit.asked("12 01 88 00 ff 00"), "00 88 00 00");
+}
+
+TEST(VitalProductData, ScsiPortsHasEveryConfiguredPortInTheirOrder) {
+    Asked unit;
+    const auto asked_from = [&unit](std::uint16_t own) {
+        unit.port.relative_port = own;
+        unit.port.port_name.clear();
+        return unit.asked("12 01 88 00 ff 00");
+    };
+    const auto port = [](std::string_view id) {
+        return fmt::format(" 00 00 {} 00 00 00 00 00 00 00 00", id);
+    };
+    for (const std::uint16_t number : {1, 2, 0x203}) {
+        ConfiguredPort configured;
+        configured.description.relative_port = number;
+        unit.state.target_ports.push_back(configured);
+    }
+    const std::string all = port("00 01") + port("00 02") + port("02 03");
+    for (const std::uint16_t own : {1, 2, 0x203})
+        EXPECT_EQ(asked_from(own), "00 88 00 24" + all) << own;
+    // The one that asks is there even if nobody has configured it.
+    EXPECT_EQ(asked_from(0x300), "00 88 00 30" + all + port("03 00"));
+    EXPECT_EQ(asked_from(0x100),
+              "00 88 00 30" + port("00 01") + port("00 02") + port("01 00") + port("02 03"));
+    // As many as there may be, with the longest names, fit into a page.
+    unit.state.target_ports.clear();
+    for (std::uint16_t number = 1; number <= limits::grouped_ports; ++number) {
+        ConfiguredPort configured;
+        configured.description.relative_port = number;
+        configured.description.port_name = std::string(limits::iscsi_name_bytes, 'a') + ",t,0x0001";
+        unit.state.target_ports.push_back(configured);
+    }
+    const auto page = unit.ask("12 01 88 ff ff 00");
+    ASSERT_TRUE(page);
+    EXPECT_EQ(load_be<std::uint16_t>(page->data() + 2), page->size() - 4);
+    EXPECT_GT(page->size(), 60'000U);
 }
 
 TEST(VitalProductData, PowerConditions) {

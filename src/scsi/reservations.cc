@@ -63,7 +63,10 @@ bool is_exclusive_access(ReservationType type) noexcept {
 }
 
 const Registration* PersistentReservations::find(const NexusName& nexus) const noexcept {
-    const auto found = std::ranges::find(registrations, nexus, &Registration::nexus);
+    auto found = std::ranges::find(registrations, nexus, &Registration::nexus);
+    if (found == registrations.end() && any_session)
+        found = std::ranges::find_if(
+            registrations, [&nexus](const Registration& each) { return each.nexus.covers(nexus); });
     return found == registrations.end() ? nullptr : &*found;
 }
 

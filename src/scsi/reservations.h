@@ -47,6 +47,12 @@ struct NexusName {
     bool operator==(const NexusName& other) const {
         return relative_port == other.relative_port && initiator == other.initiator;
     }
+    // Whether this is the name of an iSCSI device through the target port, without a session
+    // identifier, and `other` a session of it.
+    [[nodiscard]] bool covers(const NexusName& other) const {
+        return relative_port == other.relative_port && !initiator.names_port() &&
+               initiator.covers(other.initiator);
+    }
 };
 
 struct Registration {
@@ -64,7 +70,11 @@ struct PersistentReservations {
     ReservationType type = ReservationType::none;
     std::uint32_t generation = 0;              // PRgeneration; zero after power on
     bool persists_through_power_loss = false;  // APTPL of the last registration
+    // A registration that names an iSCSI device without a session identifier is that of each of its
+    // sessions (LIO's enforce_pr_isids=0); else it is nobody's.
+    bool any_session = false;
 
+    // The one of this nexus; if there is none, with `any_session`, the one that covers it.
     [[nodiscard]] const Registration* find(const NexusName& nexus) const noexcept;
     // Null where there is no reservation and where all registrants hold it.
     [[nodiscard]] const Registration* holder() const noexcept;

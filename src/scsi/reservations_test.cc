@@ -320,7 +320,7 @@ TEST(ReserveOut, PreemptOfAnotherKeyRemovesRegistrationsOnly) {
 }
 
 // Known defect 18: PREEMPT refused a TYPE that it has to ignore.
-TEST(ReserveOut, Defect18PreemptThatOnlyRemovesRegistrationsIgnoresScopeAndType) {
+TEST(ReserveOut, KnownDefect18PreemptThatOnlyRemovesRegistrationsIgnoresScopeAndType) {
     Unit unit;
     unit.enroll({1, 2, 3});
     ASSERT_EQ(unit.send(nexus(1), reserve, 1, 1), "good");
@@ -332,7 +332,7 @@ TEST(ReserveOut, Defect18PreemptThatOnlyRemovesRegistrationsIgnoresScopeAndType)
 
 // Known defect 17: PREEMPT AND ABORT aborted only some; with SERVICE ACTION RESERVATION KEY zero an
 // all registrants reservation lost nobody; what had been moved kept its old key.
-TEST(ReserveOut, Defect17PreemptAndAbortNamesEveryNexusWithTheKey) {
+TEST(ReserveOut, KnownDefect17PreemptAndAbortNamesEveryNexusWithTheKey) {
     Unit unit;
     for (const unsigned number : {2U, 3U, 4U})
         ASSERT_EQ(unit.send(nexus(number), register_key, 0, 0, 9), "good");
@@ -341,7 +341,7 @@ TEST(ReserveOut, Defect17PreemptAndAbortNamesEveryNexusWithTheKey) {
     EXPECT_EQ(unit.aborted, (std::vector{nexus(2), nexus(3), nexus(4)}));
     EXPECT_EQ(unit.keys(), Keys{1});
 }
-TEST(ReserveOut, Defect17KeyZeroPreemptsAllRegistrants) {
+TEST(ReserveOut, KnownDefect17KeyZeroPreemptsAllRegistrants) {
     Unit unit;
     unit.enroll({1, 2, 3});
     ASSERT_EQ(unit.send(nexus(1), reserve, 7, 1), "good");
@@ -398,7 +398,7 @@ std::vector<std::uint8_t> move_list(std::uint64_t key, std::uint64_t service_act
     return list;
 }
 
-TEST(ReserveOut, Defect17AMovedReservationHasTheNewKey) {
+TEST(ReserveOut, KnownDefect17AMovedReservationHasTheNewKey) {
     Unit unit;
     unit.enroll({1, 3});
     ASSERT_EQ(unit.send(nexus(1), reserve, 5, 1), "good");
@@ -454,7 +454,7 @@ TEST(ReserveOut, RegisterAndMoveRefusals) {
 
 // Known defect 6: a TransportID used after its list had been let go, which lists above 4096 bytes
 // brought to light. Every length up to the largest that a CDB may name here.
-TEST(ReserveOut, Defect6ListsOfEveryLength) {
+TEST(ReserveOut, KnownDefect6ListsOfEveryLength) {
     for (std::size_t bytes = 0; bytes <= 65536; bytes = bytes < 300 ? bytes + 1 : bytes * 2) {
         Unit unit;
         unit.enroll({1});
@@ -502,7 +502,7 @@ TEST(ReserveOut, SpecifiedInitiatorPortsAreRegistered) {
     EXPECT_EQ(unit.keys(), (Keys{5, 5, 5, 6, 6}));
 }
 
-TEST(ReserveOut, SpecifiedInitiatorPortsAllOrNothing) {
+TEST(ReserveOut, KnownDefect8SpecifiedInitiatorPortsAllOrNothing) {
     Unit unit;
     unit.enroll({2});
     const PersistentReservations before = unit.state;
@@ -533,6 +533,42 @@ TEST(ReserveOut, SpecifiedInitiatorPortsAllOrNothing) {
         EXPECT_EQ(unit.send(nexus(2), action, 1, specify_list(5, {nexus(3).initiator})),
                   "5/26/00 list 20.3");
     EXPECT_EQ(unit.state, before);
+}
+
+// LIO's enforce_pr_isids = 0.
+TEST(ReserveOut, WithAnySessionARegistrationOfADeviceIsThatOfItsSessions) {
+    const auto session = [](const char* isid, std::uint16_t port = 1) {
+        return NexusName{*TransportId::from_words(ProtocolIdentifier::iscsi, "iqn.host:2", isid),
+                         port, "iqn.disk,t,0x0001"};
+    };
+    const auto device = *TransportId::from_words(ProtocolIdentifier::iscsi, "iqn.host:2");
+    Unit unit;
+    unit.state.any_session = true;
+    ASSERT_EQ(unit.send(nexus(1), register_key, 0, specify_list(5, {device})), "good");
+    EXPECT_EQ(unit.keys(), (Keys{5, 5})) << "one of the device, not one of each session";
+    for (const char* isid : {"1", "ffff"})
+        EXPECT_EQ(role_of(unit.state, session(isid)), NexusRole::registrant);
+    EXPECT_EQ(role_of(unit.state, session("1", 2)), NexusRole::stranger) << "another target port";
+    EXPECT_EQ(role_of(unit.state, nexus(3)), NexusRole::stranger);
+    // One session reserves, the other releases: they are one registrant.
+    ASSERT_EQ(unit.send(session("1"), reserve, 1, 5), "good");
+    EXPECT_EQ(role_of(unit.state, session("2")), NexusRole::holder);
+    EXPECT_EQ(unit.send(nexus(1), reserve, 1, 5), "conflict");
+    ASSERT_EQ(unit.send(session("2"), release, 1, 5), "good");
+    EXPECT_EQ(unit.state.type, none);
+    // A second registration would be of the same; the key changes for both.
+    EXPECT_EQ(unit.send(session("1"), register_key, 0, 0, 6), "conflict");
+    ASSERT_EQ(unit.send(session("1"), register_key, 0, 5, 6), "good");
+    EXPECT_EQ(unit.keys(), (Keys{5, 6}));
+    // REGISTER AND MOVE to the name of a device.
+    ASSERT_EQ(unit.send(nexus(1), reserve, 5, 5), "good");
+    ASSERT_EQ(unit.send(nexus(1), preempt, 5, 5, 6), "good");
+    EXPECT_EQ(unit.keys(), Keys{5});
+    // Without it such a registration is nobody's, and cannot be made.
+    ASSERT_EQ(unit.send(nexus(1), clear, 0, 5), "good");
+    ASSERT_EQ(unit.send(nexus(1), register_key, 0, specify_list(5, {device})), "good");
+    unit.state.any_session = false;
+    EXPECT_EQ(role_of(unit.state, session("1")), NexusRole::stranger);
 }
 
 TEST(ReserveOut, AllTargetPortsAreRegistered) {
@@ -566,7 +602,7 @@ TEST(ReserveOut, PersistThroughPowerLossFollowsTheLastRegistration) {
 }
 
 // Known defect 63: more registrants than an array held.
-TEST(ReserveOut, Defect63RegistrationsHaveALimit) {
+TEST(ReserveOut, KnownDefect63RegistrationsHaveALimit) {
     Unit unit;
     for (unsigned number = 0; number < 16; ++number)
         ASSERT_EQ(unit.send(nexus(number + 1), register_key, 0, 0, 5), "good");
@@ -595,7 +631,7 @@ TEST(Reservations, ReserveAndReleaseKnowCompatibleReservationHandling) {
 
 // --- PERSISTENT RESERVE IN ---
 
-TEST(ReserveIn, SaysWhatThereIs) {
+TEST(ReserveIn, KnownDefect68SaysWhatThereIsWithKeysAsTheyCame) {
     Asked asked;
     EXPECT_EQ(asked.asked("5e 00 00 00 00 00 00 ff ff 00"), "00 00 00 00 00 00 00 00");
     EXPECT_EQ(asked.asked("5e 01 00 00 00 00 00 ff ff 00"), "00 00 00 00 00 00 00 00");

@@ -167,7 +167,7 @@ Work::Maybe Work::collect_initiators(std::vector<TransportId>& into) const {
         return refused(*out_.initiators_fault);
     for (const TransportId& named : out_.initiators) {
         std::vector<TransportId> ports;
-        if (named.names_port()) {
+        if (named.names_port() || now_.any_session) {
             ports.push_back(named);
         } else {  // SPC-5 7.6.4.6: all initiator ports that are known with this node name
             for (const NexusName& nexus : surroundings_.nexuses)
@@ -218,6 +218,8 @@ Work::Outcome Work::register_nexuses() {
         // As if it had come through each port (SPC-5 6.16.3): the key must be right on each, and
         // zero unregisters there too.
         const Registration* const there = now_.find(nexus);
+        if (there != nullptr)
+            nexus = there->nexus;
         if (there != nullptr && out_.action == ReserveOutAction::register_key &&
             there->key != out_.key)
             return conflict();
@@ -368,7 +370,8 @@ Work::Outcome Work::move() {
     if (out_.initiators_fault)
         return refused(*out_.initiators_fault);
     const TransportId& initiator = out_.initiators.front();
-    if (!initiator.names_port() || initiator.protocol() != from_.initiator.protocol() ||
+    const bool named = initiator.names_port() || now_.any_session;
+    if (!named || initiator.protocol() != from_.initiator.protocol() ||
         initiator == from_.initiator)
         return refused(invalid_field_in_parameter_list(move_transport_id_byte));
     NexusName to = from_;
@@ -469,7 +472,9 @@ std::expected<ReserveOut, SenseData> parse_reserve_out(Bytes cdb, Bytes list) {
 std::expected<ReservationChange, ReservationRefusal> apply(
     const PersistentReservations& now, const ReserveOut& out, const NexusName& from,
     std::uint32_t lun, const ReservationSurroundings& surroundings) {
-    return Work(now, out, from, lun, surroundings).run();
+    // By the name that it is registered with, which may be that of its device.
+    const Registration* const own = now.find(from);
+    return Work(now, out, own == nullptr ? from : own->nexus, lun, surroundings).run();
 }
 
 }  // namespace olio::scsi

@@ -291,6 +291,26 @@ TEST(AccessKeeper, ADamagedFileIsPassedOver) {
     EXPECT_EQ(Daemon(metadata).access().group(10)->state, AccessState::standby);
 }
 
+TEST(AccessKeeper, PortsAreCheckedBeforeTheUnitIsMade) {
+    FakeMetadata metadata;
+    EngineRig rig(1, 64 << 20, reactor::Backend::epoll, &metadata);
+    for (const std::vector<std::uint16_t>& numbers :
+         {std::vector<std::uint16_t>{0}, std::vector<std::uint16_t>{2, 2}}) {
+        LogicalUnitOptions options;
+        for (const std::uint16_t number : numbers) {
+            options.target_ports.emplace_back();
+            options.target_ports.back().description.relative_port = number;
+        }
+        int code = 0;
+        rig.on(0, [&] {
+            rig.engine().add_logical_unit(
+                std::move(options), make_fake_store(std::make_shared<FakeMedium>()),
+                [&](const Result<LogicalUnit*>& added) { code = added ? 0 : added.error().code; });
+        });
+        EXPECT_EQ(code, EINVAL);
+    }
+}
+
 TEST(AccessKeeper, NamesNeverLeadOutOfTheirFolder) {
     scsi::LogicalUnitState state;
     state.identification.serial = "../S";

@@ -55,6 +55,15 @@ Result<void> set_setting(Target target, std::uint32_t value) {
     return {};
 }
 
+Result<void> set_session_identifiers(Target target, std::uint32_t value) {
+    target.state.settings.enforce_session_identifiers = value != 0;
+    auto next =
+        std::make_shared<scsi::PersistentReservations>(*target.state.reservations.persistent);
+    next->any_session = value == 0;
+    target.state.reservations.set(std::move(next));
+    return {};
+}
+
 template <auto Member>
 std::uint32_t get_thin(Source from) {
     return clip(from.state.provisioning.*Member);
@@ -358,10 +367,12 @@ constexpr std::array rows{
         0,
         1,
         "1",
-        "Kept for LIO's tools: registrations always belong to an initiator port with its iSCSI "
-        "session identifier.",
+        "A registration without an iSCSI session identifier (by SPEC_I_PT or REGISTER AND MOVE "
+        "with "
+        "the name of a device, or from the APTPL file) is nobody's; with 0 it is that of every "
+        "session of the device.",
         get_setting<&Settings::enforce_session_identifiers>,
-        set_setting<&Settings::enforce_session_identifiers>,
+        set_session_identifiers,
         {}},
     Attribute{"force_pr_aptpl",
               boolean,

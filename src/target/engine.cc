@@ -70,6 +70,16 @@ Result<void> check(const LogicalUnitOptions& options, const Backstore& store, un
     if (!checked_multiply<std::uint64_t>(geometry.blocks, geometry.block_bytes, bytes))
         return fail(EINVAL, fmt::format("{}: {} blocks of {} bytes is no size for a disk",
                                         options.name, geometry.blocks, geometry.block_bytes));
+    std::set<std::uint16_t> relative_ports;
+    for (const scsi::ConfiguredPort& port : options.target_ports) {
+        const std::uint16_t relative_port = port.description.relative_port;
+        if (relative_port == 0 || !relative_ports.insert(relative_port).second)
+            return fail(EINVAL, fmt::format("{}: relative target port {} is given twice, or 0",
+                                            options.name, relative_port));
+    }
+    if (relative_ports.size() > limits::grouped_ports)
+        return fail(ENOSPC, fmt::format("{}: a logical unit has at most {} target ports",
+                                        options.name, limits::grouped_ports));
     return {};
 }
 
@@ -171,6 +181,7 @@ void EngineImpl::read_metadata(LogicalUnitOptions options, std::unique_ptr<Backs
                                       options.name, file, reservations.error())));
                 return;
             }
+            reservations->any_session = !first.settings.enforce_session_identifiers;
             first.reservations.set(
                 std::make_shared<const scsi::PersistentReservations>(std::move(*reservations)));
         }

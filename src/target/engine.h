@@ -31,7 +31,8 @@ struct LogicalUnitOptions {
     unsigned home_shard = 0;
     scsi::AccessStateTable access = {};  // target port groups; none: no asymmetric access
     // The target ports that it is, or will be, reached through: for hosts that ask for all of them,
-    // ALL_TG_PT, REGISTER AND MOVE, and the files that keep their access states.
+    // ALL_TG_PT, REGISTER AND MOVE, and the files that keep their access states. At most
+    // limits::grouped_ports, each with a relative target port identifier of its own.
     std::vector<scsi::ConfiguredPort> target_ports = {};
     // Names and values for set_attribute(), set before anything sees the unit.
     std::vector<std::pair<std::string, std::string>> attributes;

@@ -159,9 +159,11 @@ void ReservationServer::publish(const OrderPointer& order, scsi::ReservationChan
     if (aborts)
         effects->when_aborted = [this, order] { answer(order, {}); };
     unit_.change_state(
-        [next = std::make_shared<const PersistentReservations>(std::move(change.next)),
+        [next = std::make_shared<PersistentReservations>(std::move(change.next)),
          effects](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             StateEffects all;
+            // It may have been configured anew while the file was written.
+            next->any_session = state.reservations.persistent->any_session;
             all.changed = !(*next == *state.reservations.persistent) || !effects->aborted.empty();
             state.reservations.set(next);
             all.reservations = effects;
@@ -227,9 +229,17 @@ void LogicalUnitView::collect_nexuses(std::vector<scsi::KnownNexus>& into) const
 }
 
 void LogicalUnitView::apply_reservations(const ReservationEffects& effects, const Ticket& ticket) {
+    const bool any_session = state_->reservations.persistent->any_session;
+    const auto is_for = [any_session](const NexusName& named, const NexusName& nexus) {
+        return named == nexus || (any_session && named.covers(nexus));
+    };
+    const auto aborts = [&effects, &is_for](const NexusName& nexus) {
+        return std::ranges::any_of(effects.aborted,
+                                   [&](const NexusName& named) { return is_for(named, nexus); });
+    };
     for (ITLNexus* itl : itls_)
         for (const scsi::ReservationNotice& notice : effects.notices)
-            if (notice.nexus == itl->nexus().name())
+            if (is_for(notice.nexus, itl->nexus().name()))
                 itl->attentions.establish(notice.attention);
     // What has not begun is subject to the new reservation (SPC-5 5.13.1).
     for (Command& command : commands_)
@@ -239,8 +249,7 @@ void LogicalUnitView::apply_reservations(const ReservationEffects& effects, cons
         state_->mode_pages.task_aborted_status ? AbortMode::task_aborted : AbortMode::silent;
     for (Command& command : commands_) {
         const auto& nexus = static_cast<const ITNexusImpl&>(command.nexus());
-        if (&command == effects.by_command ||
-            std::ranges::find(effects.aborted, nexus.name()) == effects.aborted.end())
+        if (&command == effects.by_command || !aborts(nexus.name()))
             continue;
         // Two that preempt one another would wait for each other for ever; and there is no need
         // to: such a command is nothing to the medium.
@@ -251,7 +260,7 @@ void LogicalUnitView::apply_reservations(const ReservationEffects& effects, cons
     DeviceServer::abort_marked(marked);
     // SPC-5 5.13.11.2.6: and the ACA conditions of those whose commands it aborts.
     for (ITLNexus* itl : itls_)
-        if (std::ranges::find(effects.aborted, itl->nexus().name()) != effects.aborted.end())
+        if (aborts(itl->nexus().name()))
             DeviceServer::Aca::clear(*itl);
 }
 

@@ -95,7 +95,7 @@ TEST_P(ReservationServerTest, RegistrationsOutliveASession) {
 
 // Known defect 17: PREEMPT AND ABORT aborted only some. All of them, wherever they are, and GOOD
 // only when none of them can reach the medium but behind a fence.
-TEST_P(ReservationServerTest, Defect17PreemptAndAbortEndsEveryCommandOfThePreempted) {
+TEST_P(ReservationServerTest, KnownDefect17PreemptAndAbortEndsEveryCommandOfThePreempted) {
     enroll();
     ASSERT_EQ(out(b, 1, 1, 0xB), Status::good);
     medium->hold(StoreOpcode::write);
@@ -138,7 +138,7 @@ TEST_P(ReservationServerTest, PreemptAndAbortClearsTheAcaOfThePreempted) {
 
 // Known defect 20: PREEMPT AND ABORT waited for commands that only its own thread could finish.
 // Known defect 52: it did not end at all.
-TEST_P(ReservationServerTest, Defect20PreemptAndAbortAmongReadsOnItsOwnConnection) {
+TEST_P(ReservationServerTest, KnownDefect20And52PreemptAndAbortAmongReadsOnItsOwnConnection) {
     enroll();
     medium->complete_later(true);
     for (int round = 0; round < 50; ++round) {
@@ -161,6 +161,188 @@ TEST_P(ReservationServerTest, Defect20PreemptAndAbortAmongReadsOnItsOwnConnectio
         for (const auto& [nexus, command] : all)
             ASSERT_TRUE(rig.wait(nexus->shard, [&] { return command->returned; })) << round;
     }
+}
+
+// Known defect 57: the unit attention of a registrant on another node was dropped. Here: on another
+// shard, and through another target port.
+TEST_P(ReservationServerTest, KnownDefect57ARegistrantElsewhereIsToldOfItsPreemption) {
+    TestNexus& elsewhere = rig.add_nexus(GetParam() - 1, {unit}, false, 2);
+    enroll();
+    ASSERT_EQ(out(elsewhere, 0, 0, 0, 0xC), Status::good);
+    ASSERT_EQ(out(elsewhere, 1, 5, 0xC), Status::good);
+    ASSERT_EQ(out(a, 4, 6, 0xA, 0xC), Status::good);
+    EXPECT_EQ(rig.run(elsewhere, testing::test_unit_ready).additional(), 0x2A05U);
+    EXPECT_EQ(rig.run(b, testing::test_unit_ready).additional(), 0x2A04U) << "another type";
+    EXPECT_EQ(rig.run(a, testing::test_unit_ready).status, Status::good);
+    // And who is away hears of a reset of it all when it comes again (29/00), so nothing is lost.
+    EXPECT_EQ(out(a, 3, 0, 0xA), Status::good);
+    EXPECT_EQ(rig.run(b, testing::test_unit_ready).additional(), 0x2A03U);
+}
+
+// Known defect 58: a peer that departed in the middle of it was still used.
+TEST_P(ReservationServerTest, KnownDefect58APeerThatDepartsMeanwhileIsForgotten) {
+    ASSERT_EQ(out(a, 0, 0, 0, 0xA), Status::good);
+    medium->complete_later(true);
+    for (int round = 0; round < 40; ++round) {
+        TestNexus& peer = rig.add_nexus(static_cast<unsigned>(round) % GetParam(), {unit});
+        ASSERT_EQ(out(peer, 0, 0, 0, 0xB), Status::good);
+        if (round % 4 == 0)
+            medium->hold(StoreOpcode::write);
+        std::vector<TestCommand*> ours;
+        for (unsigned i = 0; i < 4; ++i) {
+            rig.start(rig.make(peer, testing::write16(i, 1), Data(512, 7)), peer);
+            rig.start(rig.make(peer, out_cdb(6), out_list(0, 0xB)), peer);
+            ours.push_back(&rig.make(a, out_cdb(round % 2 == 0 ? 5 : 4, 5), out_list(0xA, 0xB)));
+            rig.start(*ours.back(), a);
+        }
+        if (round % 4 == 0) {
+            rig.on(peer.shard, [&] { peer.nexus->close([] {}, [&] { peer.drained = true; }); });
+            medium->release();
+            ASSERT_TRUE(rig.wait(peer.shard, [&] { return peer.drained; }));
+        }
+        peer.fenced = true;
+        rig.close(peer);
+        for (TestCommand* command : ours)
+            ASSERT_TRUE(rig.wait(a.shard, [&] { return command->returned; })) << round;
+        (void)rig.run(a, out_cdb(5, 5), out_list(0xA, 0xB));  // what the peer has left behind
+    }
+    const auto state = [&] {
+        std::shared_ptr<const scsi::LogicalUnitState> now;
+        rig.on(0, [&] { now = unit->state(); });
+        return now;
+    }();
+    ASSERT_EQ(state->reservations.persistent->registrations.size(), 1U);
+    EXPECT_EQ(state->reservations.persistent->registrations[0].key, 0xAU);
+}
+
+// A medium that takes everything and has no bytes.
+class VastStore final : public Backstore {
+  public:
+    explicit VastStore(std::uint64_t blocks) : blocks_(blocks) {}
+    [[nodiscard]] std::string_view type() const override { return "vast"; }
+    [[nodiscard]] std::string description() const override { return "a vast disk"; }
+    [[nodiscard]] scsi::Geometry geometry() const override { return {.blocks = blocks_}; }
+    [[nodiscard]] StoreCapabilities capabilities() const override { return {}; }
+    [[nodiscard]] scsi::Identification identification() const override { return {}; }
+    Result<std::unique_ptr<StoreChannel>> open_channel(reactor::Shard&) override {
+        struct Channel final : StoreChannel {
+            void submit(StoreIo& io) noexcept override { io.complete(StoreStatus::good); }
+            void cancel(StoreIo&) noexcept override {}
+            void stepped(StoreIo&, std::int64_t) noexcept override {}
+        };
+        return std::make_unique<Channel>();
+    }
+    Result<std::uint64_t> refresh_blocks() override { return blocks_; }
+    Result<void> resize(std::uint64_t) override { return fail(ENOTSUP, "it is vast enough"); }
+    Result<void> set_volatile_cache(bool) override { return fail(ENOTSUP, "it has none"); }
+
+  private:
+    std::uint64_t blocks_;
+};
+
+// Known defect 56: persistent reservations failed on devices of more than 2 TB.
+TEST_P(ReservationServerTest, KnownDefect56ReservationsOfAUnitOfManyTerabytes) {
+    constexpr std::uint64_t blocks = (std::uint64_t{16} << 40) / 512;  // 16 TiB
+    LogicalUnitOptions options;
+    options.name = "vast";
+    LogicalUnit* const vast = rig.add_unit(std::make_unique<VastStore>(blocks), std::move(options));
+    TestNexus& holder = rig.add_nexus(0, {vast});
+    TestNexus& other = rig.add_nexus(GetParam() - 1, {vast});
+    ASSERT_EQ(out(holder, 0, 0, 0, 0xA), Status::good);
+    ASSERT_EQ(out(other, 0, 0, 0, 0xB), Status::good);
+    ASSERT_EQ(out(holder, 1, 3, 0xA), Status::good);
+    for (const std::uint64_t lba : {std::uint64_t{0}, std::uint64_t{1} << 32, blocks - 1}) {
+        const auto write = [&](TestNexus& by) {
+            return rig.run(by, testing::write16(lba, 1), Data(512)).status;
+        };
+        EXPECT_EQ(write(holder), Status::good) << lba;
+        EXPECT_EQ(write(other), Status::reservation_conflict) << lba;
+    }
+    ASSERT_EQ(out(other, 5, 3, 0xB, 0xA), Status::good);
+    EXPECT_EQ(rig.run(other, testing::write16(blocks - 1, 1), Data(512)).status, Status::good);
+}
+
+// Target ports that nobody has come by are known, because the unit is configured at them.
+TEST_P(ReservationServerTest, AllConfiguredTargetPortsAreKnown) {
+    LogicalUnitOptions options;
+    options.name = "ported";
+    for (const std::uint16_t number : {3, 1, 2}) {
+        scsi::ConfiguredPort port;
+        port.description.relative_port = number;
+        port.description.port_name = "iqn.disk,t,0x000" + std::to_string(number);
+        options.target_ports.push_back(port);
+    }
+    options.identification = scsi::Identification{};
+    options.identification->serial = "ported";
+    LogicalUnit* const ported = rig.add_unit(testing::make_fake_store(medium), std::move(options));
+    TestNexus& host = rig.add_nexus(0, {ported});
+    ASSERT_EQ(rig.run(host, out_cdb(0), out_list(0, 0xA, 4)).status, Status::good);
+    const auto registrations = [&] {
+        std::vector<scsi::Registration> all;
+        rig.on(0, [&] { all = ported->state()->reservations.persistent->registrations; });
+        return all;
+    };
+    ASSERT_EQ(registrations().size(), 3U);
+    for (const scsi::Registration& each : registrations())
+        EXPECT_EQ(each.nexus.port_name,
+                  "iqn.disk,t,0x000" + std::to_string(each.nexus.relative_port));
+    // REGISTER AND MOVE to another initiator through the third.
+    ASSERT_EQ(out(host, 1, 1, 0xA), Status::good);
+    Data list(24);
+    store_be(list.data(), std::uint64_t{0xA});
+    store_be(list.data() + 8, std::uint64_t{0xB});
+    list[19] = 3;
+    const Data id = testing::test_initiator(77).transport_id;
+    list[23] = static_cast<std::uint8_t>(id.size());
+    list.insert(list.end(), id.begin(), id.end());
+    Data cdb = out_cdb(7);
+    cdb[8] = static_cast<std::uint8_t>(list.size());
+    ASSERT_EQ(rig.run(host, cdb, list).status, Status::good);
+    ASSERT_EQ(registrations().size(), 4U);
+    EXPECT_EQ(registrations()[3].nexus.relative_port, 3);
+    EXPECT_EQ(registrations()[3].nexus.port_name, "iqn.disk,t,0x0003");
+}
+
+// enforce_pr_isids = 0: a registration by the name of the device is that of its sessions.
+TEST_P(ReservationServerTest, SessionIdentifiersNeedNotBeEnforced) {
+    const auto enforce = [&](const char* value) {
+        bool done = false;
+        rig.on(0, [&] {
+            unit->set_attribute("enforce_pr_isids", value, true,
+                                [&](const Result<void>& set) { done = set.has_value(); });
+        });
+        ASSERT_TRUE(rig.wait(0, [&] { return done; }));
+    };
+    const auto port = scsi::TransportId::parse(testing::test_initiator(2).transport_id);
+    const auto node =
+        scsi::TransportId::from_words(scsi::ProtocolIdentifier::iscsi, port->id.node());
+    Data list = out_list(0, 0xA, 8);
+    list.resize(28);
+    list.insert(list.end(), node->bytes().begin(), node->bytes().end());
+    list[27] = static_cast<std::uint8_t>(list.size() - 28);
+    Data cdb = out_cdb(0);
+    cdb[8] = static_cast<std::uint8_t>(list.size());
+    enforce("0");
+    ASSERT_EQ(rig.run(a, cdb, list).status, Status::good);
+    ASSERT_EQ(out(a, 1, 5, 0xA), Status::good);
+    // b has never registered; it is a session of the device that a has registered.
+    EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::good);
+    EXPECT_EQ(out(b, 0, 0, 0xA, 0xB), Status::good) << "its key can be changed";
+    enforce("1");
+    EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::reservation_conflict);
+    EXPECT_EQ(out(b, 0, 0, 0xB, 0xC), Status::reservation_conflict);
+    enforce("0");
+    EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::good);
+    medium->hold(StoreOpcode::write);
+    TestCommand& write = rig.make(b, testing::write16(0, 1), Data(512, 7));
+    rig.start(write, b);
+    ASSERT_TRUE(rig.wait(b.shard, [&] { return medium->held() == 1; }));
+    ASSERT_EQ(out(a, 5, 5, 0xA, 0xB), Status::good);
+    medium->release();
+    ASSERT_TRUE(rig.wait(b.shard, [&] { return write.ended(); }));
+    EXPECT_TRUE(write.discarded || write.status == Status::task_aborted);
+    EXPECT_EQ(rig.run(b, testing::test_unit_ready).additional(), 0x2A05U);
+    EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::reservation_conflict);
 }
 
 TEST(ReservationServer, WithoutAPlaceToKeepThemAptplIsRefused) {
