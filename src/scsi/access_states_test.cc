@@ -457,7 +457,7 @@ TEST(AccessStates, ReferralsNameGroupsThatExist) {
 }
 
 // The largest answer that the limits allow still fits where answers are made.
-TEST(AccessStates, TheLargestReportsFit) {
+TEST(AccessStates, KnownDefect36TheLargestReportsFit) {
     Asked unit;
     AccessStateTable& table = unit.state.access;
     for (std::uint16_t id = 0; id < limits::target_port_groups; ++id)

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -34,6 +35,18 @@ class Descriptor {
   private:
     int descriptor_;
 };
+
+// With temporary_ending, as long as the name of a file may be (NAME_MAX).
+constexpr std::string_view temporary_ending = "%new";
+constexpr std::size_t longest_name = NAME_MAX - temporary_ending.size();
+
+// FNV-1a.
+std::uint64_t digest(std::string_view text) noexcept {
+    std::uint64_t value = 0xCBF29CE484222325ull;
+    for (const char c : text)
+        value = (value ^ static_cast<std::uint8_t>(c)) * 0x100000001B3ull;
+    return value;
+}
 
 Result<void> sync_directory(const std::string& path) {
     const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -144,20 +157,25 @@ std::string metadata_name(std::string_view folder, std::string_view prefix,
                           std::string_view words) {
     constexpr std::string_view plain =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:+";
-    std::string name = fmt::format("{}/{}", folder, prefix);
+    std::string name(prefix);
     for (const char c : words)
         if (plain.find(c) != std::string_view::npos)
             name += c;
         else
             name += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    return name;
+    if (name.size() > longest_name) {
+        const std::string ending = fmt::format("%~{:016x}", digest(words));
+        name.resize(longest_name - ending.size());
+        name += ending;
+    }
+    return fmt::format("{}/{}", folder, name);
 }
 
 Result<void> write_durably(const std::string& directory, const std::string& name,
                            std::string_view content) {
     const std::string path = fmt::format("{}/{}", directory, name);
     // A name that metadata_name() never makes, whatever a group of target ports is called.
-    const std::string temporary = path + "%new";
+    const std::string temporary = fmt::format("{}{}", path, temporary_ending);
     const std::string folder = parent_of(path);
     if (content.size() > limits::metadata_file_bytes)
         return fail(EFBIG, fmt::format("{}: {} bytes are more than the {} that it may have", path,

@@ -34,7 +34,7 @@ class MetadataStore {
 
 // A name of the store: `folder`/`prefix``words`, in which everything in `words` that is no letter,
 // digit, '-', '_', '.', ':' or '+' is written %XX. So two words never meet in one name, and none
-// leads out of the folder.
+// leads out of the folder. What would be too long for the name of a file ends with a digest.
 [[nodiscard]] std::string metadata_name(std::string_view folder, std::string_view prefix,
                                         std::string_view words);
 

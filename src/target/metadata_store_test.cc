@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "base/limits.h"
 #include "reactor/reactor.h"
@@ -31,7 +32,7 @@ class MetadataStoreTest : public ::testing::Test {
     std::string directory_;
 };
 
-TEST_F(MetadataStoreTest, WhatWasWrittenIsReadByTheNextDaemon) {
+TEST_F(MetadataStoreTest, KnownDefect46WhatWasWrittenIsReadByTheNextDaemon) {
     testing::EngineRig rig;
     const std::string inside = directory_ + "/a/b/";
     for (int round = 0; round < 3; ++round) {
@@ -81,6 +82,21 @@ TEST_F(MetadataStoreTest, FailuresAreTold) {
     std::ofstream(directory_ + "/z") << std::string(limits::metadata_file_bytes + 1, 'a');
     EXPECT_FALSE(read_whole(directory_, "z"));
     EXPECT_EQ(*read_whole(directory_, "absent"), std::nullopt);
+}
+
+// Known defect 36: names as long as they may be ran over a buffer. Here they become names of files,
+// which are at most 255 bytes long.
+TEST_F(MetadataStoreTest, KnownDefect36NamesOfEveryLengthCanBeWrittenAndStayApart) {
+    std::set<std::string> names;
+    for (const char letter : {'a', '/'})
+        for (std::size_t length = 0; length <= 252; ++length) {
+            const std::string name = metadata_name("pr", "aptpl_", std::string(length, letter));
+            EXPECT_EQ(names.insert(name).second, length != 0 || letter == 'a') << name;
+            if (length % 50 == 0 || length > 240) {
+                ASSERT_TRUE(write_durably(directory_, name, std::to_string(length))) << name;
+                EXPECT_EQ(**read_whole(directory_, name), std::to_string(length));
+            }
+        }
 }
 
 TEST_F(MetadataStoreTest, NamesStayInTheirFolderAndApart) {
