@@ -11,6 +11,7 @@
 #include <set>
 
 #include "reactor/sim.h"
+#include "scsi/aptpl.h"
 #include "scsi/reservation_tables_testing.h"
 #include "scsi/reservations.h"
 #include "target/engine_testing.h"
@@ -135,6 +136,12 @@ class Machine {
         return ok;
     }
     [[nodiscard]] scsi::LogicalUnitState state() const { return *unit_->state(); }
+    // What a restart would find is what is in force, as far as it is to outlive one.
+    [[nodiscard]] bool file_is_true() const {
+        const auto file = store.files.find("pr/aptpl_model");
+        const std::string text = scsi::write_aptpl(*unit_->state()->reservations.persistent);
+        return text == (file == store.files.end() ? scsi::write_aptpl({}) : file->second);
+    }
 
     MemoryStore store;
 
@@ -339,6 +346,7 @@ void Walk::send_out(const Port& from) {
     if (expected == ok) {
         model_ = std::move(next);
         file_unsure_ = false;  // GOOD, even if it has changed nothing
+        EXPECT_TRUE(machine_.file_is_true()) << "step " << step_ << ", action " << sent.action;
     }
     ++counts_["out " + std::to_string(sent.action) + (expected == ok ? " good" : " refused")];
 }
