@@ -25,8 +25,9 @@ add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wove
                     -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough
                     -fno-strict-aliasing -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ 12 sees null dereferences and overflows in inlined library code that are not there.
-  add_compile_options(-Wno-null-dereference -Wno-stringop-overflow -Wno-array-bounds
+  # g++ 12 sees null dereferences, overflows and overreads in inlined library code that are not
+  # there.
+  add_compile_options(-Wno-null-dereference -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
                       -Wno-maybe-uninitialized -Wno-restrict)
 endif()
 if(OLIO_WERROR)
