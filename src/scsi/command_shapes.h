@@ -230,6 +230,11 @@ constexpr CommandRow copy_results_row(std::int16_t service_action,
             .data_in = function};
 }
 
+constexpr CommandRow with_operation(CommandRow row, Operation operation) {
+    row.operation = operation;
+    return row;
+}
+
 inline constexpr auto any = AccessStates::any;
 inline constexpr auto active_only = AccessStates::active_only;
 inline constexpr auto standby_too = AccessStates::standby_too;

@@ -157,6 +157,7 @@ enum class Operation : std::uint8_t {
     extended_copy,
     receive_copy_results,
     copy_operation_abort,
+    report_all_rod_tokens,
     format_unit,
     sanitize,
     send_diagnostic,

@@ -98,6 +98,8 @@ const std::map<std::string, std::string>& golden_usage() {
         {"POPULATE TOKEN", "83 10 00 00 00 00 ff ff ff ff ff ff ff ff 00 00"},
         {"WRITE USING TOKEN", "83 11 00 00 00 00 ff ff ff ff ff ff ff ff 00 00"},
         {"RECEIVE ROD TOKEN INFORMATION", "84 07 ff ff ff ff 00 00 00 00 ff ff ff ff 00 00"},
+        {"RECEIVE COPY DATA(LID4)", "84 06 ff ff ff ff 00 00 00 00 ff ff ff ff 00 00"},
+        {"REPORT ALL ROD TOKENS", "84 08 00 00 00 00 00 00 00 00 ff ff ff ff 00 00"},
         {"COPY OPERATION ABORT", "83 1c ff ff ff ff 00 00 00 00 00 00 00 00 00 00"},
         {"RECEIVE COPY STATUS(LID1)", "84 00 ff 00 00 00 00 00 00 00 ff ff ff ff 00 00"},
         {"RECEIVE COPY DATA(LID1)", "84 01 ff 00 00 00 00 00 00 00 ff ff ff ff 00 00"},

@@ -187,10 +187,14 @@ void put_copy_data(const CopyResult& result, Builder& into) {
     into.bytes(result.held);
 }
 
-void put_copy_status_lid4(const CopyResult& result, bool with_token, Builder& into) {
-    into.be32(0);  // AVAILABLE DATA, below
+namespace {
+
+// What the answers about a list identifier of 32 bits begin with; AVAILABLE DATA is patched.
+void put_status(const CopyResult& result, bool held_discarded, Builder& into) {
+    into.be32(0);
     into.u8(result.service_action);
-    into.u8(static_cast<std::uint8_t>(result.status));
+    into.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(result.status) |
+                                      (held_discarded ? 0x80 : 0)));
     into.be16(result.operations);
     // ESTIMATED STATUS UPDATE DELAY, in milliseconds; all ones once it will not change.
     into.be32(in_progress(result.status) ? 1000 : 0xFFFFFFFF);
@@ -209,6 +213,20 @@ void put_copy_status_lid4(const CopyResult& result, bool with_token, Builder& in
     into.be16(result.segments_processed);
     into.zeros(6);
     put_sense(result, into);
+}
+
+}  // namespace
+
+void put_copy_data_lid4(const CopyResult& result, Builder& into) {
+    put_status(result, result.held_discarded, into);
+    const Bytes held = result.status == CopyStatus::completed ? Bytes(result.held) : Bytes();
+    into.be32(static_cast<std::uint32_t>(held.size()));  // HELD DATA LENGTH
+    into.bytes(held);
+    into.patch(0, static_cast<std::uint32_t>(into.size() - 4));
+}
+
+void put_copy_status_lid4(const CopyResult& result, bool with_token, Builder& into) {
+    put_status(result, false, into);
     if (with_token) {
         constexpr std::size_t descriptor_header_bytes = 2;
         const std::size_t bytes =

@@ -152,10 +152,12 @@ struct CopyResult {
 };
 
 // The parameter data of RECEIVE COPY STATUS(LID1), RECEIVE COPY FAILURE DETAILS(LID1), RECEIVE COPY
-// DATA(LID1), RECEIVE COPY STATUS(LID4) and RECEIVE ROD TOKEN INFORMATION (`with_token`).
+// DATA(LID1) and (LID4), RECEIVE COPY STATUS(LID4) and RECEIVE ROD TOKEN INFORMATION
+// (`with_token`).
 void put_copy_status_lid1(const CopyResult& result, Builder& into);
 void put_copy_failure_details(const CopyResult& result, Builder& into);
 void put_copy_data(const CopyResult& result, Builder& into);
+void put_copy_data_lid4(const CopyResult& result, Builder& into);
 void put_copy_status_lid4(const CopyResult& result, bool with_token, Builder& into);
 
 // RECEIVE COPY OPERATING PARAMETERS, and the Third-party Copy VPD page (8Fh) behind its header.

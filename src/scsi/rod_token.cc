@@ -132,6 +132,12 @@ std::expected<RodTokenFields, SenseData> read_rod_token(const RodTokenBytes& tok
     return fields;
 }
 
+void put_rod_management_tokens(Bytes tokens, Builder& into) {
+    into.be32(static_cast<std::uint32_t>(4 + tokens.size()));  // AVAILABLE DATA
+    into.zeros(4);
+    into.bytes(tokens);
+}
+
 std::vector<CopyMove> plan_write_using_token(const WriteUsingTokenList& list,
                                              std::uint32_t block_bytes,
                                              std::span<const BlockRange> source,

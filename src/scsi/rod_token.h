@@ -62,6 +62,12 @@ struct RodTokenFields {
 // Type and identifier. INVALID TOKEN OPERATION, INVALID TOKEN LENGTH or UNSUPPORTED TOKEN TYPE.
 [[nodiscard]] std::expected<RodTokenFields, SenseData> read_rod_token(const RodTokenBytes& token);
 
+// A ROD management token is the header and the body of a token (SPC-5 5.18): what it is, not what
+// makes it hard to guess. `tokens` are any number of them, one behind the other; the parameter data
+// of REPORT ALL ROD TOKENS.
+inline constexpr std::size_t rod_management_token_bytes = 96;
+void put_rod_management_tokens(Bytes tokens, Builder& into);
+
 // The copy of `list.ranges` from the token's `ranges`, in pieces. Device 0 is the source, 1 the
 // destination. Ends where either side does.
 [[nodiscard]] std::vector<CopyMove> plan_write_using_token(const WriteUsingTokenList& list,

@@ -378,6 +378,52 @@ TEST_F(Copies, DataAreHeldForWhoAsks) {
     ASSERT_EQ(held.in.size(), 4 + 1024u);
 }
 
+TEST_F(Copies, HeldDataCanBeAskedForByAListIdentifierOf32Bits) {
+    media[0]->write(0, pattern(512 * 4, 1));
+    auto segment = block_to_block(0, 1, 2, 0, 0);
+    segment[0] = 0x0D;
+    auto more = block_to_block(0, 1, 1, 3, 9);
+    more[0] = 0x0D;
+    EXPECT_EQ(rig.run(*nexus, results_cdb(6, 0xABCDE), {}, 4096).additional(), 0x2400u);
+    media[1]->hold(StoreOpcode::write);
+    const Bytestring list = lid4_list(all(), {segment, more}, 0xABCDE, true);
+    EXPECT_EQ(rig.run(*nexus, copy_cdb(1, list.size()), list).status, Status::good);
+    ASSERT_TRUE(rig.wait(0, [&] { return media[1]->held() == 1; }));
+    Bytestring data = rig.run(*nexus, results_cdb(6, 0xABCDE), {}, 4096).in;
+    ASSERT_EQ(data.size(), 36u);
+    EXPECT_EQ(data[5], 0x12);  // in the background
+    EXPECT_EQ(load_be<std::uint32_t>(data.data() + 32), 0u);
+    media[1]->release();
+    rig.settle();
+    data = rig.run(*nexus, results_cdb(6, 0xABCDE), {}, 4096).in;
+    ASSERT_EQ(data.size(), 36u + 3 * 512);
+    EXPECT_EQ(load_be<std::uint32_t>(data.data()), data.size() - 4);
+    EXPECT_EQ(data[4], 0x01);
+    EXPECT_EQ(data[5], 0x01);
+    EXPECT_EQ(load_be<std::uint32_t>(data.data() + 32), 3 * 512u);
+    Bytestring expected = media[0]->read(0, 2);
+    const Bytestring last = media[0]->read(3, 1);
+    expected.insert(expected.end(), last.begin(), last.end());
+    EXPECT_EQ(Bytestring(data.begin() + 36, data.end()), expected);
+    // More than is kept: HDD.
+    auto large = block_to_block(0, 1, 129, 0, 0);
+    large[0] = 0x0D;
+    const Bytestring too_much = lid4_list(all(), {large}, 7);
+    EXPECT_EQ(rig.run(*nexus, copy_cdb(1, too_much.size()), too_much).status, Status::good);
+    data = rig.run(*nexus, results_cdb(6, 7), {}, 4096).in;
+    ASSERT_EQ(data.size(), 36u);
+    EXPECT_EQ(data[5], 0x81);
+    // A copy that failed has a status and sense data, and no held data.
+    media[1]->fail_next(StoreOpcode::write, StoreStatus::no_space);
+    const Bytestring failing = lid4_list(all(), {segment}, 8);
+    EXPECT_EQ(rig.run(*nexus, copy_cdb(1, failing.size()), failing).status,
+              Status::check_condition);
+    data = rig.run(*nexus, results_cdb(6, 8), {}, 4096).in;
+    EXPECT_EQ(data[5], 0x02);
+    ASSERT_EQ(data.size(), 36u + data[14]);
+    EXPECT_EQ(load_be<std::uint32_t>(data.data() + 32 + data[14]), 0u);
+}
+
 TEST_F(Copies, HeldDataHaveABound) {
     auto segment = block_to_block(0, 1, 129, 0, 0);
     segment[0] = 0x0D;

@@ -103,6 +103,8 @@ struct HandlerTable {
          C::execute_receive_copy_results, nullptr},
         {Operation::copy_operation_abort, D::prepare_nothing, nullptr,
          C::execute_copy_operation_abort, nullptr},
+        {Operation::report_all_rod_tokens, D::prepare_nothing, nullptr,
+         C::execute_report_all_rod_tokens, nullptr},
         {Operation::format_unit, Maintenance::prepare_format, nullptr, Maintenance::execute_format,
          nullptr},
         {Operation::sanitize, D::prepare_parameters, nullptr, Maintenance::execute_sanitize,

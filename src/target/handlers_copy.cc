@@ -15,6 +15,7 @@ constexpr std::int16_t copy_lid4 = 0x01;
 constexpr std::int16_t status_lid1 = 0x00;
 constexpr std::int16_t data_lid1 = 0x01;
 constexpr std::int16_t failure_details_lid1 = 0x04;
+constexpr std::int16_t data_lid4 = 0x06;
 constexpr std::int16_t token_information = 0x07;
 
 enum CopyPhase : std::uint8_t { phase_copy, phase_flush };
@@ -106,6 +107,8 @@ Step DeviceServer::CopyHandlers::execute_receive_copy_results(Command& c) {
             scsi::put_copy_data(result, into);
         else if (action == failure_details_lid1)
             scsi::put_copy_failure_details(result, into);
+        else if (action == data_lid4)
+            scsi::put_copy_data_lid4(result, into);
         else
             scsi::put_copy_status_lid4(result, action == token_information, into);
     });
@@ -166,6 +169,19 @@ Step DeviceServer::CopyHandlers::execute_populate_token(Command& c) {
                             }
                         });
     return Step::waiting;
+}
+
+// Those of the copy manager of this logical unit, whoever has asked for them: what is told of them
+// does not let anybody use one.
+Step DeviceServer::CopyHandlers::execute_report_all_rod_tokens(Command& c) {
+    constexpr std::size_t header_bytes = 8;
+    auto& nexus = static_cast<ITNexusImpl&>(c.nexus());
+    const std::vector<std::uint8_t> tokens = nexus.tokens().management_tokens(c.unit_->unit());
+    const std::size_t room = header_bytes + tokens.size();
+    if (!obtain_buffer(c, room))
+        return Step::waiting;
+    return answer_with(c, c.buffer_.bytes(room),
+                       [&](Builder& into) { scsi::put_rod_management_tokens(tokens, into); });
 }
 
 // A token is good for who reaches its logical unit: the source is read by commands of this nexus.

@@ -13,6 +13,7 @@ struct DeviceServer::CopyHandlers {
     static Step execute_extended_copy(Command&);
     static Step execute_receive_copy_results(Command&);
     static Step execute_copy_operation_abort(Command&);
+    static Step execute_report_all_rod_tokens(Command&);
     static Step execute_populate_token(Command&);
     static Step execute_write_using_token(Command&);
 };

@@ -132,6 +132,19 @@ void RodTokens::remove(const RodToken& token) {
     tokens_.erase(at);
 }
 
+std::vector<std::uint8_t> RodTokens::management_tokens(const LogicalUnitImpl& unit) {
+    std::vector<std::uint8_t> found;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [identifier, entry] : tokens_) {
+        const RodToken& token = *entry.token;
+        if (entry.ends_at < now() || token.revoked() || token.unit.lock().get() != &unit)
+            continue;
+        found.insert(found.end(), token.bytes.begin(),
+                     token.bytes.begin() + scsi::rod_management_token_bytes);
+    }
+    return found;
+}
+
 std::size_t RodTokens::size() {
     const std::lock_guard lock(mutex_);
     return tokens_.size();

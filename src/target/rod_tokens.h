@@ -55,6 +55,9 @@ class RodTokens : public std::enable_shared_from_this<RodTokens> {
     [[nodiscard]] std::expected<std::shared_ptr<const RodToken>, scsi::SenseData> find(
         const scsi::RodTokenBytes& bytes, std::uint64_t identifier);
     void remove(const RodToken& token);
+    // The ROD management tokens of those that are good and have been made of `unit`, one behind the
+    // other.
+    [[nodiscard]] std::vector<std::uint8_t> management_tokens(const LogicalUnitImpl& unit);
     [[nodiscard]] std::size_t size();
 
   private:

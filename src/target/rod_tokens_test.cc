@@ -124,6 +124,37 @@ TEST_F(Tokens, BlocksOfZerosNeedNoSource) {
     EXPECT_NE(media[1]->read(3010, 1), Bytestring(512));
 }
 
+TEST_F(Tokens, AllOfALogicalUnitAreReportedWithoutWhatMakesThemUsable) {
+    const auto report = [&](std::uint32_t lun, std::uint32_t allocation = 4096) {
+        Bytestring made(16);
+        made[0] = 0x84;
+        made[1] = 0x08;
+        store_be(made.data() + 10, allocation);
+        TestCommand& command = rig.run(*nexus, made, {}, allocation, lun);
+        EXPECT_EQ(command.status, Status::good);
+        return command.in;
+    };
+    EXPECT_EQ(report(0), (Bytestring{0, 0, 0, 4, 0, 0, 0, 0}));
+    const Bytestring first = token(*nexus, {{0, 10}});
+    const Bytestring second = token(*nexus, {{20, 10}, {40, 1}});
+    const Bytestring elsewhere = token(*nexus, {{0, 1}}, 1);
+    Bytestring expected{0, 0, 0, 4 + 2 * 96, 0, 0, 0, 0};
+    expected.insert(expected.end(), first.begin(), first.begin() + 96);
+    expected.insert(expected.end(), second.begin(), second.begin() + 96);
+    EXPECT_EQ(report(0), expected);
+    EXPECT_EQ(report(0, 50), Bytestring(expected.begin(), expected.begin() + 50));
+    EXPECT_EQ(report(1).size(), 8u + 96);
+    EXPECT_EQ(report(2).size(), 8u);
+    // One that is good no more is not among them, nor one that is deleted.
+    rig.write(*nexus, 5, Bytestring(512));
+    EXPECT_EQ(report(0).size(), 8u + 96);
+    Bytestring list = write_token_list({{100, 1}}, second);
+    list[2] |= 0x02;  // DEL_TKN
+    EXPECT_EQ(write(*nexus, 1, list).status, Status::good);
+    EXPECT_EQ(report(0).size(), 8u);
+    EXPECT_EQ(report(1).size(), 8u + 96);
+}
+
 // --- What makes a token invalid ---
 
 TEST_F(Tokens, AWriteIntoItsRangesByAnybodyRevokesIt) {

@@ -39,6 +39,7 @@ inline constexpr std::array commands{
     CommandSupport{"RECEIVE COPY", "SPC-5 clause 6", "CommandTable, conformance"},
     CommandSupport{"RELEASE", "SPC-2 7.19", "DeviceServerTest, conformance"},
     CommandSupport{"REPORT ALIASES", "SPC-5 clause 6", "Aliases, NexusCommands"},
+    CommandSupport{"REPORT ALL ROD TOKENS", "SPC-5 clause 6", "Tokens"},
     CommandSupport{"REPORT IDENTIFYING INFORMATION", "SPC-5 clause 6",
                    "InformationTest, InformationCommands"},
     CommandSupport{"REPORT PRIORITY", "SPC-5 clause 6, SAM-5", "Priorities, NexusCommands"},
