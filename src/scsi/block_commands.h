@@ -157,6 +157,11 @@ inline constexpr std::array block{
              with_service_action(medium_write(Operation::write_same, lba_of_32, blocks_of_32,
                                               LengthLimit::write_same),
                                  0x000D)),
+    make_row(
+        "ORWRITE(32)",
+        "7F 00 07 0F 00 00 00 18 00 0E 18 00 FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF "
+        "FF FF FF FF",
+        with_service_action(medium_write(Operation::orwrite, lba_of_32, blocks_of_32), 0x000E)),
     make_row("WRITE ATOMIC(32)",
              "7F 00 00 00 FF FF 00 18 00 0F 18 00 FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF "
              "FF FF FF FF",

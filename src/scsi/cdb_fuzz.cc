@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 #include "scsi/cdb_fields.h"
+#include "scsi/logical_unit_state.h"
+#include "scsi/orwrite.h"
 #include "scsi/range.h"
 #include "scsi/request_testing.h"
 
@@ -30,6 +32,11 @@ bool decode_fields(const Request& request) {
         }
         case Operation::compare_and_write:
             return decode_compare_and_write(request).data_blocks() == 2 * request.decoded.blocks;
+        case Operation::orwrite: {
+            const auto fields = decode_orwrite(request.cdb);
+            return !fields ||
+                   orwrite_action(*fields, {.current = fields->expected}) == OrwriteAction::perform;
+        }
         case Operation::start_stop_unit:
             return decode_start_stop(request.cdb).start == ((request.cdb[4] & 1) != 0);
         default:

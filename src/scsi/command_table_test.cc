@@ -134,6 +134,9 @@ const std::map<std::string, std::string>& golden_usage() {
         {"WRITE SAME(32)",
          "7f 00 00 00 00 00 00 18 00 0d 19 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
          "ff ff ff"},
+        {"ORWRITE(32)",
+         "7f 00 07 0f 00 00 00 18 00 0e 18 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
+         "ff ff ff"},
         {"WRITE ATOMIC(32)",
          "7f 00 00 00 ff ff 00 18 00 0f 18 00 ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff "
          "ff ff ff"},
@@ -201,6 +204,7 @@ const std::map<std::string, std::size_t> group_number_bytes{
     {"WRITE STREAM(16)", 14},
     {"WRITE ATOMIC(16)", 14},
     {"WRITE SAME(32)", 6},
+    {"ORWRITE(32)", 6},
     {"WRITE ATOMIC(32)", 6},
     {"WRITE STREAM(32)", 6},
     {"WRITE SCATTERED(16)", 14},

@@ -98,6 +98,14 @@ struct Streams {
     }
 };
 
+// The generations of the bitmaps that ORWRITE maintains (SBC-4 4.27). A logical unit reset leaves
+// them.
+struct OrwriteGenerations {
+    std::uint32_t current = 0;
+    std::uint32_t previous = 0;
+    std::uint8_t policy = 7;  // the current ORWRITE processing policy
+};
+
 // T10 protection information of the medium (SBC-4 4.21). Type 0: none.
 struct Protection {
     std::uint8_t type = 0;   // 0 to 3: how the medium is formatted
@@ -140,6 +148,7 @@ struct LogicalUnitState {
     AccessStateTable access;
     std::vector<ConfiguredPort> target_ports;  // by relative port; empty: not told
     Streams streams;
+    OrwriteGenerations orwrite;
     BackgroundState background;
     SelfTestLog self_tests;
     std::shared_ptr<const EchoBuffer> echo_buffer;  // null: nobody has written it

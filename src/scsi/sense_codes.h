@@ -71,6 +71,8 @@ inline constexpr Condition unsupported_segment_descriptor_type_code{SenseKey::il
 inline constexpr Condition inline_data_length_exceeded{SenseKey::illegal_request, {0x26, 0x0B}};
 inline constexpr Condition operation_in_progress{SenseKey::illegal_request, {0x00, 0x16}};
 inline constexpr Condition command_sequence_error{SenseKey::illegal_request, {0x2C, 0x00}};
+inline constexpr Condition orwrite_generation_does_not_match{SenseKey::illegal_request,
+                                                             {0x2C, 0x0C}};
 inline constexpr Condition stream_not_open{SenseKey::illegal_request, {0x2C, 0x0F}};
 inline constexpr Condition maximum_number_of_streams_open{SenseKey::illegal_request, {0x55, 0x10}};
 inline constexpr Condition saving_parameters_not_supported{SenseKey::illegal_request, {0x39, 0x00}};

@@ -1,14 +1,29 @@
 #include "target/handlers_atomic.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "scsi/cdb_fields.h"
+#include "scsi/orwrite.h"
 
 namespace olio::target {
 
 namespace {
 
 enum Phase : std::uint8_t { phase_read, phase_write, phase_flush };
+
+bool is_orwrite(const scsi::CommandRow& row) noexcept {
+    return row.operation == scsi::Operation::orwrite;
+}
+
+// What prepare_orwrite() has found good.
+scsi::OrwriteFields orwrite_fields(Bytes cdb) noexcept {
+    return *scsi::decode_orwrite(cdb);
+}
+
+bool changes_generation(const scsi::OrwriteFields& fields) noexcept {
+    return fields.operation == scsi::BitmapOperation::change_generation_and_clear;
+}
 
 }  // namespace
 
@@ -22,6 +37,10 @@ void DeviceServer::AtomicHandlers::prepare(Command& c) {
 
 // What is there and what is sent, side by side.
 bool DeviceServer::AtomicHandlers::prepare_orwrite(Command& c) {
+    if (const auto fields = scsi::decode_orwrite(c.cdb); !fields) {
+        refuse(c, fields.error());
+        return false;
+    }
     prepare(c);
     c.phase_ = phase_read;
     const std::uint64_t bytes = 2 * std::uint64_t{c.transfer_bytes_};
@@ -44,11 +63,19 @@ bool DeviceServer::AtomicHandlers::prepare_write_atomic(Command& c) {
     return true;
 }
 
+// A change of the generation waits for every ORWRITE, and every ORWRITE for it: its fence is around
+// the whole medium. So none of them meets generations that change.
 Step DeviceServer::AtomicHandlers::execute(Command& c) {
-    if (c.decoded_.blocks == 0)
-        return succeed(c);
-    const FenceKind kind = c.phase_ == phase_write ? FenceKind::unseen : FenceKind::exclusive;
-    c.unit_->unit().raise_fence({{c.first_block_, c.end_block_}, kind}, [&c](FenceId fence) {
+    const bool atomic = c.phase_ == phase_write;
+    const bool whole_medium = !atomic && changes_generation(orwrite_fields(c.cdb));
+    if (c.decoded_.blocks == 0 && !whole_medium) {
+        fence_stands(c);  // there is nothing to be kept out of
+        return Step::waiting;
+    }
+    const BlockRange range =
+        whole_medium ? BlockRange{0, ~std::uint64_t{0}} : BlockRange{c.first_block_, c.end_block_};
+    const FenceKind kind = atomic ? FenceKind::unseen : FenceKind::exclusive;
+    c.unit_->unit().raise_fence({range, kind}, [&c](FenceId fence) {
         c.fence_ = fence;
         fence_stands(c);
     });
@@ -64,10 +91,38 @@ void DeviceServer::AtomicHandlers::fence_stands(Command& c) noexcept {
         refuse(c, scsi::make_sense(scsi::sense::logical_block_address_out_of_range));
         return;
     }
+    if (is_orwrite(*c.row_)) {
+        const auto action = scsi::orwrite_action(orwrite_fields(c.cdb), c.unit_->state().orwrite);
+        if (action == scsi::OrwriteAction::refuse) {
+            refuse(c, scsi::make_sense(scsi::sense::orwrite_generation_does_not_match));
+            return;
+        }
+        if (action == scsi::OrwriteAction::discard) {
+            succeed(c);
+            return;
+        }
+    }
+    if (c.decoded_.blocks == 0) {
+        written(c);
+        return;
+    }
     ++c.unit_->traffic.write_commands;
     c.unit_->traffic.write_bytes += c.transfer_bytes_;
     c.fua_ = write_must_be_durable(c);
     drive(c, next(c));
+}
+
+// The blocks are there, and durable if they must be.
+Step DeviceServer::AtomicHandlers::written(Command& c) {
+    if (!is_orwrite(*c.row_) || !changes_generation(orwrite_fields(c.cdb)))
+        return succeed(c);
+    change_state(c,
+                 [fields = orwrite_fields(c.cdb)](
+                     scsi::LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+                     state.orwrite = scsi::next_generations(fields, state.orwrite);
+                     return StateEffects{};
+                 });
+    return Step::waiting;
 }
 
 Step DeviceServer::AtomicHandlers::next(Command& c) {
@@ -84,20 +139,22 @@ Step DeviceServer::AtomicHandlers::next(Command& c) {
 
 Step DeviceServer::AtomicHandlers::resume(Command& c) {
     if (c.phase_ == phase_flush)
-        return succeed(c);
+        return written(c);
     c.done_blocks_ += c.step_blocks_;
     if (c.done_blocks_ < c.decoded_.blocks)
         return next(c);
     if (c.phase_ == phase_read) {
         const Bytes found = c.buffer_.bytes(c.buffer_bytes_).subspan(c.transfer_bytes_);
-        std::ranges::transform(
-            c.data_out, found, c.data_out.begin(),
-            [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+        if (changes_generation(orwrite_fields(c.cdb)))
+            std::ranges::transform(c.data_out, found, c.data_out.begin(), std::bit_and());
+        else
+            std::ranges::transform(c.data_out, found, c.data_out.begin(), std::bit_or());
         c.phase_ = phase_write;
         c.done_blocks_ = 0;
         return next(c);
     }
-    return finish_write(c, phase_flush);
+    c.phase_ = phase_flush;
+    return ask_flush(c) ? Step::submit : written(c);
 }
 
 }  // namespace olio::target

@@ -16,6 +16,7 @@ struct DeviceServer::AtomicHandlers {
     static void prepare(Command&);
     static void fence_stands(Command&) noexcept;
     static Step next(Command&);
+    static Step written(Command&);
 };
 
 }  // namespace olio::target

@@ -82,6 +82,80 @@ TEST_F(OffloadTest, OrWriteLeavesTheUnionOfBoth) {
     expect_sense(rig.run(*nexus, cdb16(0x8B, 0, 2), filled(512, 1)), 5, 0x0E03);
 }
 
+Cdb orwrite32(std::uint64_t lba, std::uint32_t blocks, std::uint32_t expected, bool change = false,
+              std::uint32_t next = 0, std::uint8_t policy = 0) {
+    Cdb cdb = cdb32(0x0E, lba, blocks);
+    cdb[2] = change ? 1 : 0;
+    cdb[3] = policy;
+    store_be(cdb.data() + 20, expected);
+    store_be(cdb.data() + 24, next);
+    return cdb;
+}
+
+// SBC-4 4.27: with a change of the generation, bits are cleared.
+TEST_F(OffloadTest, OrWrite32SetsClearsAndChangesTheGeneration) {
+    const Data before = random_blocks(8);
+    const Data sent = random_blocks(8);
+    Data both(before.size());
+    medium->write(10, before);
+    ASSERT_EQ(rig.run(*nexus, orwrite32(10, 8, 0), sent).status, Status::good);
+    std::ranges::transform(before, sent, both.begin(), std::bit_or());
+    EXPECT_EQ(medium->read(10, 8), both);
+    // Policy 5: what expects another generation is discarded.
+    const Data mask = random_blocks(8);
+    ASSERT_EQ(rig.run(*nexus, orwrite32(10, 8, 0, true, 42, 5), mask).status, Status::good);
+    std::ranges::transform(both, mask, both.begin(), std::bit_and());
+    EXPECT_EQ(medium->read(10, 8), both);
+    const std::size_t writes = medium->count(StoreOpcode::write);
+    EXPECT_EQ(rig.run(*nexus, cdb16(0x8B, 10, 8), sent).status, Status::good);
+    EXPECT_EQ(rig.run(*nexus, orwrite32(10, 8, 7), sent).status, Status::good);
+    EXPECT_EQ(medium->count(StoreOpcode::write), writes);
+    EXPECT_EQ(medium->read(10, 8), both);
+    ASSERT_EQ(rig.run(*nexus, orwrite32(10, 8, 42), sent).status, Status::good);
+    std::ranges::transform(both, sent, both.begin(), std::bit_or());
+    EXPECT_EQ(medium->read(10, 8), both);
+    // A change that expects another one; then one without blocks, to policy 7.
+    expect_sense(rig.run(*nexus, orwrite32(10, 8, 0, true, 43), mask), 5, 0x2C0C);
+    EXPECT_EQ(medium->read(10, 8), both);
+    EXPECT_EQ(rig.run(*nexus, orwrite32(0, 0, 42, true, 43, 7)).status, Status::good);
+    expect_sense(rig.run(*nexus, orwrite32(10, 8, 42), sent), 5, 0x2C0C);
+    expect_sense(rig.run(*nexus, cdb16(0x8B, 10, 8), sent), 5, 0x2C0C);
+    expect_sense(rig.run(*nexus, cdb16(0x8B, 10, 0)), 5, 0x2C0C);
+    EXPECT_EQ(medium->read(10, 8), both);
+    // A logical unit reset leaves the generation.
+    rig.manage(*nexus, TaskManagementFunction::logical_unit_reset);
+    rig.run(*nexus, test_unit_ready);
+    EXPECT_EQ(rig.run(*nexus, orwrite32(10, 8, 43), sent).status, Status::good);
+    expect_sense(rig.run(*nexus, orwrite32(10, 8, 43, true, 0, 1), mask), 5, 0x2400);
+    Cdb reserved = orwrite32(10, 8, 43);
+    reserved[2] = 3;
+    expect_sense(rig.run(*nexus, reserved, sent), 5, 0x2400);
+}
+
+TEST_F(OffloadTest, OfTwoChangesOfAGenerationOneIsRefused) {
+    TestNexus& other = rig.add_nexus(1, {unit});
+    medium->write(0, filled(512 * 16, 0xFF));
+    medium->hold(StoreOpcode::write);
+    TestCommand& first = rig.make(*nexus, orwrite32(0, 8, 0, true, 1), filled(512 * 8, 0x0F));
+    rig.start(first, *nexus);
+    ASSERT_TRUE(rig.wait(0, [&] { return medium->held() == 1; }));
+    // Of other blocks, and a set operation that expects a generation that never was.
+    TestCommand& second = rig.make(other, orwrite32(8, 8, 0, true, 2), filled(512 * 8, 0x0F));
+    TestCommand& set = rig.make(other, orwrite32(8, 8, 3), filled(512 * 8, 0));
+    rig.start(second, other);
+    rig.start(set, other);
+    rig.settle();
+    EXPECT_FALSE(second.ended() || set.ended());
+    medium->release();
+    ASSERT_TRUE(rig.wait(1, [&] { return second.ended() && set.ended(); }));
+    ASSERT_TRUE(rig.wait(0, [&] { return first.ended(); }));
+    EXPECT_EQ(first.status, Status::good);
+    expect_sense(second, 5, 0x2C0C);
+    expect_sense(set, 5, 0x2C0C);
+    EXPECT_EQ(medium->read(0, 8), filled(512 * 8, 0x0F));
+    EXPECT_EQ(medium->read(8, 8), filled(512 * 8, 0xFF));
+}
+
 TEST_F(OffloadTest, OrWriteOfManyAtOnceLosesNoBit) {
     TestNexus& other = rig.add_nexus(1, {unit});
     medium->complete_later(true);

@@ -30,7 +30,7 @@ inline constexpr std::array commands{
     CommandSupport{"MODE SELECT", "SPC-5 6.12 and 6.13",
                    "ModeSelect, SavedModePages, parameter_list_fuzz"},
     CommandSupport{"MODE SENSE", "SPC-5 6.14 and 6.15", "ModeSense, conformance"},
-    CommandSupport{"ORWRITE", "SBC-4 clause 5", "OffloadTest"},
+    CommandSupport{"ORWRITE", "SBC-4 clause 5", "Orwrite, OffloadTest"},
     CommandSupport{"PERSISTENT RESERVE", "SPC-5 5.13, clause 6", "CommandTable, conformance"},
     CommandSupport{"POPULATE TOKEN", "SBC-4 clause 5", "CommandTable"},
     CommandSupport{"PRE-FETCH", "SBC-4 5.13", "DeviceServerTest, conformance"},
