@@ -87,7 +87,8 @@ struct BackgroundPlan {
     // the stretches begin. Only where the store keeps tuples, and only for what takes the medium.
     // While it is worked at it has none; when it fails it has the type of before.
     std::optional<std::uint8_t> protection_type{};
-    scsi::NexusId asked_by = 0;  // who is not told that READ CAPACITY has another answer then
+    scsi::NexusId asked_by = 0;      // who is not told that READ CAPACITY has another answer then
+    bool unrestricted_exit = false;  // AUSE of SANITIZE
     // On the home shard, with the state that is about to be published: what the beginning and the
     // end change in it beside the operation's own place. Both may be null.
     std::move_only_function<void(scsi::LogicalUnitState&)> begin{};

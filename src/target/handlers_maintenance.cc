@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "scsi/maintenance.h"
+#include "target/unit_settings.h"
 
 namespace olio::target {
 
@@ -165,6 +166,7 @@ Step DeviceServer::MaintenanceHandlers::execute_sanitize(Command& c) {
                  .pattern = scsi::block_of_pattern(fields->pattern, state.geometry.block_bytes,
                                                    fields->invert && pass % 2 == 1)});
     }
+    plan.unrestricted_exit = unrestricted;
     plan.conclude = [unrestricted](LogicalUnitState& after, const BackgroundResult& result) {
         const bool good = result.status == StoreStatus::good;
         after.background.fault = good ? MediumFault::none : MediumFault::sanitize_failed;
@@ -176,7 +178,8 @@ Step DeviceServer::MaintenanceHandlers::execute_sanitize(Command& c) {
 
 // Where nothing has failed there is nothing to leave.
 Step DeviceServer::MaintenanceHandlers::exit_failure_mode(Command& c) {
-    change_state(c, [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+    LogicalUnitImpl& unit = c.unit_->unit();
+    const auto leave = [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
         StateEffects effects;
         effects.changed = state.background.fault == MediumFault::sanitize_failed;
         if (!effects.changed)
@@ -187,6 +190,14 @@ Step DeviceServer::MaintenanceHandlers::exit_failure_mode(Command& c) {
         state.background.fault = MediumFault::none;
         state.background.unrestricted_exit = false;
         return effects;
+    };
+    unit.change_state(leave, [&unit, &c, answer = answer_from_home(c)](
+                                 const std::expected<void, Refusal>& left) mutable {
+        const scsi::BackgroundState& now = c.unit_->state().background;
+        if (!left || now.kind != BackgroundKind::none)
+            answer(left);
+        else
+            unit.settings().record({now.fault, now.unrestricted_exit}, std::move(answer));
     });
     return Step::waiting;
 }

@@ -265,6 +265,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     void clear_tuples();
     void end_background(BackgroundResult result);
     void conclude_background(BackgroundResult result);
+    void refuse_background(const Refusal& refusal, BackgroundBegun begun);
     [[nodiscard]] bool medium_is_taken() const noexcept;  // by a format or the like
     // Stops what is under way; `next` when it has ended, on the home shard.
     void after_background(std::move_only_function<void()> next);

@@ -46,6 +46,14 @@ class TupleClearing final : private reactor::Operation {
     Result<void> result_;
 };
 
+// What an operation leaves of the medium if it does not come to its end.
+MediumCondition interrupted(const BackgroundPlan& plan) noexcept {
+    if (plan.kind == BackgroundKind::format)
+        return {.fault = scsi::MediumFault::format_corrupted};
+    return {.fault = scsi::MediumFault::sanitize_failed,
+            .unrestricted_exit = plan.unrestricted_exit};
+}
+
 }  // namespace
 
 struct LogicalUnitImpl::Background {
@@ -118,15 +126,43 @@ void LogicalUnitImpl::begin_background(BackgroundPlan plan, unsigned origin, Bac
             return StateEffects{};
         },
         [this, origin, begun = std::move(begun)](const std::expected<void, Refusal>&) mutable {
-            on_shard(origin, [begun = std::move(begun)]() mutable { begun({}); });
             if (!scsi::takes_the_medium(background_->plan.kind)) {
+                on_shard(origin, [begun = std::move(begun)]() mutable { begun({}); });
                 start_background_task();
                 return;
             }
-            raise_fence({{0, end_of_medium}, FenceKind::shrink}, [this](FenceId fence) {
-                background_->fence = fence;
-                start_background_task();
+            // If the daemon ends before the operation does, the next one finds this.
+            settings_->record(
+                interrupted(background_->plan),
+                [this, origin,
+                 begun = std::move(begun)](const std::expected<void, Refusal>& recorded) mutable {
+                    if (!recorded) {
+                        refuse_background(recorded.error(), std::move(begun));
+                        return;
+                    }
+                    on_shard(origin, [begun = std::move(begun)]() mutable { begun({}); });
+                    raise_fence({{0, end_of_medium}, FenceKind::shrink}, [this](FenceId fence) {
+                        background_->fence = fence;
+                        start_background_task();
+                    });
+                });
+        });
+}
+
+// It has not begun to touch the medium.
+void LogicalUnitImpl::refuse_background(const Refusal& refusal, BackgroundBegun begun) {
+    change_state(
+        [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            state.background.kind = BackgroundKind::none;
+            return StateEffects{};
+        },
+        [this, refusal, begun = std::move(begun)](const std::expected<void, Refusal>&) mutable {
+            const auto over = std::move(background_);
+            on_shard(over->origin, [begun = std::move(begun), refusal]() mutable {
+                begun(std::unexpected(refusal));
             });
+            for (auto& next : over->afterwards)
+                next();
         });
 }
 
@@ -173,23 +209,35 @@ void LogicalUnitImpl::clear_tuples() {
         [this](const std::expected<void, Refusal>&) { background_->clearing->start(home()); });
 }
 
-// What the medium is formatted to is on stable storage before anybody is told.
+// What the medium is formatted to, and that it is whole again, is on stable storage before anybody
+// is told. In this order: a medium that is not known to be whole is formatted anew, whatever its
+// type.
 void LogicalUnitImpl::end_background(BackgroundResult result) {
-    const std::optional<std::uint8_t> type = background_->plan.protection_type;
-    if (!type || result.status != StoreStatus::good)
+    const BackgroundPlan& plan = background_->plan;
+    if (!scsi::takes_the_medium(plan.kind) || result.status != StoreStatus::good)
         return conclude_background(result);
+    const auto whole = [this, result](const std::expected<void, Refusal>& kept) mutable {
+        if (!kept) {
+            result.status = StoreStatus::internal_error;
+            return conclude_background(result);
+        }
+        settings_->record({}, [this, result](const std::expected<void, Refusal>& recorded) mutable {
+            if (!recorded)
+                result.status = StoreStatus::internal_error;
+            conclude_background(result);
+        });
+    };
+    if (!plan.protection_type)
+        return whole({});
     settings_->change(
-        [type](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+        [type = plan.protection_type](
+            LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             StateEffects effects;
             effects.changed = state.protection.formatted != type;
             state.protection.formatted = type;
             return effects;
         },
-        [this, result](const std::expected<void, Refusal>& kept) mutable {
-            if (!kept)
-                result.status = StoreStatus::internal_error;
-            conclude_background(result);
-        });
+        whole);
 }
 
 void LogicalUnitImpl::conclude_background(BackgroundResult result) {

@@ -58,6 +58,11 @@ Result<void> read_line(std::string_view key, std::string_view value, LogicalUnit
         information.text = as_text(*bytes);
     } else if (key == "protection_type" && bytes->size() == 1 && bytes->front() <= 3) {
         state.protection.formatted = bytes->front();
+    } else if (key == "medium" && bytes->size() == 2 && (*bytes)[0] != 0 &&
+               (*bytes)[0] <= static_cast<std::uint8_t>(scsi::MediumFault::sanitize_failed) &&
+               (*bytes)[1] <= 1) {
+        state.background.fault = static_cast<scsi::MediumFault>((*bytes)[0]);
+        state.background.unrestricted_exit = (*bytes)[1] != 0;
     } else {
         return fail(EINVAL, fmt::format("'{}' is not known, or is too long", key));
     }
@@ -70,7 +75,7 @@ std::string unit_settings_name(std::string_view serial) {
     return metadata_name("unit", "settings_", serial);
 }
 
-std::string write_unit_settings(const LogicalUnitState& state) {
+std::string write_unit_settings(const LogicalUnitState& state, MediumCondition medium) {
     std::string text = fmt::format("{}\n", format_line);
     if (state.saved_mode_pages)
         text += fmt::format("mode_pages={}\n",
@@ -83,6 +88,9 @@ std::string write_unit_settings(const LogicalUnitState& state) {
         text += fmt::format("identifying_text={}\n", to_hex(as_bytes(information.text)));
     if (state.protection.formatted)
         text += fmt::format("protection_type={:02x}\n", *state.protection.formatted);
+    if (medium.fault != scsi::MediumFault::none)
+        text += fmt::format("medium={:02x}{:02x}\n", static_cast<unsigned>(medium.fault),
+                            medium.unrestricted_exit ? 1 : 0);
     return text;
 }
 
@@ -134,38 +142,57 @@ void apply_formatted_type(LogicalUnitState& state, std::string_view name) {
 
 // --- Changes ---
 
+SettingsKeeper::SettingsKeeper(LogicalUnitImpl& unit, MetadataStore* metadata)
+    : unit_(unit),
+      metadata_(metadata),
+      medium_{unit.initial_state()->background.fault,
+              unit.initial_state()->background.unrestricted_exit} {}
+
 void SettingsKeeper::change(LogicalUnitImpl::Change change, LogicalUnitImpl::Changed done) {
+    enter({std::move(change), std::nullopt, std::move(done)});
+}
+
+void SettingsKeeper::record(MediumCondition medium, LogicalUnitImpl::Changed done) {
+    enter({nullptr, medium, std::move(done)});
+}
+
+void SettingsKeeper::enter(Order order) {
     const unsigned origin = LogicalUnitImpl::here();
-    unit_.on_home([this, origin, change = std::move(change), done = std::move(done)]() mutable {
-        orders_.push_back({std::move(change), [this, origin, done = std::move(done)](
-                                                  std::expected<void, Refusal> result) mutable {
-                               unit_.on_shard(origin, [done = std::move(done),
-                                                       result = std::move(result)]() mutable {
-                                   done(std::move(result));
-                               });
-                           }});
+    unit_.on_home([this, origin, order = std::move(order)]() mutable {
+        order.done = [this, origin,
+                      done = std::move(order.done)](std::expected<void, Refusal> result) mutable {
+            unit_.on_shard(origin, [done = std::move(done), result = std::move(result)]() mutable {
+                done(std::move(result));
+            });
+        };
+        orders_.push_back(std::move(order));
         if (!std::exchange(busy_, true))
             serve();
     });
 }
 
 void SettingsKeeper::serve() {
+    Order& order = orders_.front();
     next_ = unit_.home_state();
-    auto effects = orders_.front().change(next_);
-    if (!effects)
-        return end(std::unexpected(std::move(effects.error())));
-    effects_ = std::move(*effects);
-    if (!effects_.changed && !file_unsure_)
-        return end({});
+    next_medium_ = order.medium.value_or(medium_);
+    if (order.change) {
+        auto effects = order.change(next_);
+        if (!effects)
+            return end(std::unexpected(std::move(effects.error())));
+        effects_ = std::move(*effects);
+        if (!effects_.changed && !file_unsure_)
+            return end({});
+    }
     if (metadata_ == nullptr ||
-        (!file_unsure_ && write_unit_settings(next_) == write_unit_settings(unit_.home_state())))
+        (!file_unsure_ && write_unit_settings(next_, next_medium_) ==
+                              write_unit_settings(unit_.home_state(), medium_)))
         return publish();
     keep();
 }
 
 void SettingsKeeper::keep() {
     metadata_->write(
-        unit_settings_name(next_.identification.serial), write_unit_settings(next_),
+        unit_settings_name(next_.identification.serial), write_unit_settings(next_, next_medium_),
         [this](Result<void> written) {
             file_unsure_ = !written;
             if (written)
@@ -179,6 +206,9 @@ void SettingsKeeper::keep() {
 
 // Other changes may have come meanwhile; only what settings are is taken over.
 void SettingsKeeper::publish() {
+    medium_ = next_medium_;
+    if (!orders_.front().change)
+        return end({});
     unit_.change_state(
         [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
             Backstore& store = unit_.store();

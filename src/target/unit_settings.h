@@ -1,10 +1,12 @@
 // What hosts leave with a logical unit that outlives the daemon: saved mode pages, identifying
-// information and the type of protection that they formatted it with. One small file a unit in the
-// metadata store; durable before a host is told GOOD.
+// information, the type of protection that they formatted it with, and a medium that a format or a
+// sanitize has not finished. One small file a unit in the metadata store; durable before a host is
+// told GOOD.
 #pragma once
 
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,8 +18,18 @@ namespace olio::target {
 
 // The file's name in the store.
 [[nodiscard]] std::string unit_settings_name(std::string_view serial);
+// What a medium is found in when the daemon starts: what an operation that failed has left of it,
+// or one that is under way would leave if the daemon ended.
+struct MediumCondition {
+    scsi::MediumFault fault = scsi::MediumFault::none;
+    bool unrestricted_exit = false;  // AUSE of a SANITIZE
+
+    friend bool operator==(const MediumCondition&, const MediumCondition&) = default;
+};
+
 // Its content: lines KEY=HEX after a line that names the format.
-[[nodiscard]] std::string write_unit_settings(const scsi::LogicalUnitState& state);
+[[nodiscard]] std::string write_unit_settings(const scsi::LogicalUnitState& state,
+                                              MediumCondition medium = {});
 // Takes it over into a state that has none yet; EINVAL with a message where the file is damaged.
 [[nodiscard]] Result<void> read_unit_settings(std::string_view content,
                                               scsi::LogicalUnitState& state);
@@ -32,19 +44,23 @@ class SettingsKeeper {
   public:
     // `metadata` may be null: then nothing is kept, and changes are made as change_state() makes
     // them.
-    SettingsKeeper(LogicalUnitImpl& unit, MetadataStore* metadata)
-        : unit_(unit), metadata_(metadata) {}
+    SettingsKeeper(LogicalUnitImpl& unit, MetadataStore* metadata);
 
     // From any shard; `done` there. As LogicalUnitImpl::change_state(), for changes of mode pages
     // and identifying information: one after another, and what the file holds is durable before
     // any shard sees it. A write that fails is HARDWARE ERROR, and nothing changes.
     void change(LogicalUnitImpl::Change change, LogicalUnitImpl::Changed done);
 
+    // The same for what the next daemon shall find the medium in; the state does not change.
+    void record(MediumCondition medium, LogicalUnitImpl::Changed done);
+
   private:
     struct Order {
-        LogicalUnitImpl::Change change;
+        LogicalUnitImpl::Change change;         // empty: only
+        std::optional<MediumCondition> medium;  // this is recorded
         LogicalUnitImpl::Changed done;
     };
+    void enter(Order order);
     void serve();
     void keep();
     void publish();
@@ -56,7 +72,9 @@ class SettingsKeeper {
     bool busy_ = false;
     // Of the first order.
     scsi::LogicalUnitState next_;
+    MediumCondition next_medium_;
     StateEffects effects_;
+    MediumCondition medium_;    // what the file says, or would say
     bool file_unsure_ = false;  // a write failed: the file may say something else than the state
 };
 

@@ -57,7 +57,9 @@ TEST(UnitSettingsFile, DamageIsAnErrorWherever) {
           "olio unit settings 1\nmode_pages=0\n", "olio unit settings 1\nmode_pages=0g\n",
           "olio unit settings 1\nprotection_type=04\n",
           "olio unit settings 1\nprotection_type=0101\n", "olio unit settings 1\nmode_pages=08\n",
-          "olio unit settings 1\ncolour=00\n"}) {
+          "olio unit settings 1\ncolour=00\n", "olio unit settings 1\nmedium=0000\n",
+          "olio unit settings 1\nmedium=0300\n", "olio unit settings 1\nmedium=0102\n",
+          "olio unit settings 1\nmedium=01\n"}) {
         LogicalUnitState back;
         const auto read = read_unit_settings(wrong, back);
         ASSERT_FALSE(read) << wrong;
@@ -232,6 +234,98 @@ TEST_F(UnitSettingsTest, ADamagedFileKeepsTheDiskFromOpening) {
     });
     EXPECT_TRUE(rig.wait(0, [&] { return ended; }));
     EXPECT_NE(message.find("unit/settings_S1"), std::string::npos) << message;
+}
+
+// --- A medium that is not whole ---
+
+const std::vector<std::uint8_t> format_unit{0x04, 0, 0, 0, 0, 0};
+const std::vector<std::uint8_t> overwrite{0x48, 0x01, 0, 0, 0, 0, 0, 0, 8, 0};
+const std::vector<std::uint8_t> overwrite_with_exit{0x48, 0x21, 0, 0, 0, 0, 0, 0, 8, 0};
+const std::vector<std::uint8_t> exit_failure_mode{0x48, 0x1F, 0, 0, 0, 0, 0, 0, 0, 0};
+const std::vector<std::uint8_t> overwrite_list{0x01, 0, 0, 4, 1, 2, 3, 4};
+
+TEST_F(UnitSettingsTest, AFormatThatTheEndOfTheDaemonCutsShortIsKnownToTheNext) {
+    std::string during;
+    {
+        Daemon daemon(medium, metadata);
+        medium->hold(StoreOpcode::flush);
+        TestCommand& command = daemon.rig.make(*daemon.nexus, format_unit);
+        daemon.rig.start(command, *daemon.nexus);
+        ASSERT_TRUE(daemon.rig.wait(0, [&] { return medium->held() == 1; }));
+        during = metadata.files["unit/settings_S1"];  // what a kill would leave
+        medium->release();
+        ASSERT_TRUE(daemon.rig.wait(0, [&] { return command.ended(); }));
+        EXPECT_EQ(command.status, Status::good);
+    }
+    {
+        Daemon daemon(medium, metadata);  // it ended well
+        EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
+    }
+    metadata.files["unit/settings_S1"] = during;
+    {
+        Daemon daemon(medium, metadata);
+        const TestCommand& read = daemon.rig.read(*daemon.nexus, 0, 1);
+        EXPECT_EQ(read.key(), 3);  // MEDIUM ERROR
+        EXPECT_EQ(read.additional(), 0x3100u);
+        // What else is saved does not touch it.
+        EXPECT_EQ(daemon.select_control(descriptor, true).status, Status::good);
+    }
+    {
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::check_condition);
+        EXPECT_EQ(daemon.rig.run(*daemon.nexus, format_unit).status, Status::good);
+        EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
+    EXPECT_EQ(daemon.mode_page(0x0A, current)[6], descriptor);
+}
+
+TEST_F(UnitSettingsTest, ASanitizeThatFailedStaysFailed) {
+    for (const bool may_exit : {false, true}) {
+        const auto& sanitize = may_exit ? overwrite_with_exit : overwrite;
+        {
+            Daemon daemon(medium, metadata);
+            medium->fail_next(StoreOpcode::write, StoreStatus::medium_error);
+            EXPECT_EQ(daemon.rig.run(*daemon.nexus, sanitize, overwrite_list).status,
+                      Status::check_condition);
+        }
+        {
+            Daemon daemon(medium, metadata);
+            EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).additional(), 0x3103u);
+            EXPECT_EQ(daemon.rig.run(*daemon.nexus, exit_failure_mode).status,
+                      may_exit ? Status::good : Status::check_condition);
+            if (!may_exit) {
+                EXPECT_EQ(daemon.rig.run(*daemon.nexus, sanitize, overwrite_list).status,
+                          Status::good);
+            }
+        }
+        Daemon daemon(medium, metadata);
+        EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
+    }
+}
+
+TEST_F(UnitSettingsTest, AFormatThatCannotBeRememberedDoesNotBegin) {
+    Daemon daemon(medium, metadata);
+    medium->write(0, std::vector<std::uint8_t>(512, 7));
+    metadata.fail_writes = true;
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, format_unit).key(), 4);  // HARDWARE ERROR
+    EXPECT_EQ(medium->read(0, 1), std::vector<std::uint8_t>(512, 7));
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
+    metadata.fail_writes = false;
+    // Nor does it end well when that cannot be.
+    medium->hold(StoreOpcode::flush);
+    TestCommand& command = daemon.rig.make(*daemon.nexus, format_unit);
+    daemon.rig.start(command, *daemon.nexus);
+    ASSERT_TRUE(daemon.rig.wait(0, [&] { return medium->held() == 1; }));
+    metadata.fail_writes = true;
+    medium->release();
+    ASSERT_TRUE(daemon.rig.wait(0, [&] { return command.ended(); }));
+    EXPECT_EQ(command.status, Status::check_condition);
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).additional(), 0x3100u);
+    metadata.fail_writes = false;
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, format_unit).status, Status::good);
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
 }
 
 TEST_F(UnitSettingsTest, WithoutAStoreNothingCanBeSaved) {
