@@ -119,7 +119,7 @@ class RamChannel final : public target::StoreChannel {
                 const RamMemory::Extent here = self.memory_->extent(to);
                 bytes = std::min(bytes, here.length);
                 const std::int64_t cleared =
-                    here.written ? self.memory_->clear(to, bytes, true) : 0;
+                    here.written ? self.memory_->clear(to, bytes) : 0;
                 if (cleared < 0)
                     return cleared;
             }
