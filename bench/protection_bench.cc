@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backstore/ramdisk/ramdisk.h"
+#include "scsi/protection_guards.h"
 #include "scsi/protection_information.h"
 #include "target/engine.h"
 
@@ -37,6 +38,23 @@ void guard_fast(benchmark::State& state) {
     set_throughput(state);
 }
 BENCHMARK(guard_fast);
+
+void guards_by(benchmark::State& state, scsi::GuardMethod method, std::size_t of_bytes) {
+    const Sample sample;
+    std::vector<std::uint16_t> guards(bytes / of_bytes);
+    for (auto _ : state) {
+        if (!scsi::guards_by(method, sample.data.data(), of_bytes, of_bytes, guards)) {
+            state.SkipWithError("this processor cannot");
+            return;
+        }
+        benchmark::ClobberMemory();
+    }
+    set_throughput(state);
+}
+BENCHMARK_CAPTURE(guards_by, vector_512, scsi::GuardMethod::vector, 512);
+BENCHMARK_CAPTURE(guards_by, vector_4096, scsi::GuardMethod::vector, 4096);
+BENCHMARK_CAPTURE(guards_by, library_512, scsi::GuardMethod::library, 512);
+BENCHMARK_CAPTURE(guards_by, library_4096, scsi::GuardMethod::library, 4096);
 
 void guard_portable(benchmark::State& state) {
     const Sample sample;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "scsi/command_table.h"
 #include "scsi/logical_unit_state.h"
+#include "scsi/protection_guards.h"
 #include "scsi/sense_codes.h"
 
 namespace olio::scsi {
@@ -44,6 +45,16 @@ struct Layout {
     std::size_t tuple_stride;
 };
 
+constexpr std::size_t batch_blocks = 64;  // whose guards are made at a time
+
+bool all_escape(const std::uint8_t* tuple, std::size_t blocks, const Layout& layout,
+                std::uint8_t type) noexcept {
+    std::size_t block = 0;
+    while (block < blocks && escapes(load_tuple(tuple + block * layout.tuple_stride), type))
+        ++block;
+    return block == blocks;
+}
+
 std::optional<ProtectionFailure> check(const std::uint8_t* data, const std::uint8_t* tuple,
                                        std::size_t blocks, const Layout& layout,
                                        const ProtectionExpectation& expected) noexcept {
@@ -51,10 +62,25 @@ std::optional<ProtectionFailure> check(const std::uint8_t* data, const std::uint
     if (!tags.guard && !tags.application && !tags.reference)
         return std::nullopt;
     std::uint32_t reference = expected.reference;
+    std::array<std::uint16_t, batch_blocks> guards;
     for (std::size_t block = 0; block < blocks; ++block, ++reference) {
+        const std::size_t in_batch = block % batch_blocks;
+        if (in_batch == 0) {
+            const std::size_t batch = std::min(batch_blocks, blocks - block);
+            if (all_escape(tuple, batch, layout, expected.type)) {  // never written
+                block += batch - 1;
+                reference += static_cast<std::uint32_t>(batch - 1);
+                data += batch * layout.block_stride;
+                tuple += batch * layout.tuple_stride;
+                continue;
+            }
+            if (tags.guard)
+                guards_of(data, layout.block_bytes, layout.block_stride,
+                          std::span(guards).first(batch));
+        }
         const ProtectionTuple found = load_tuple(tuple);
         if (!escapes(found, expected.type)) [[likely]] {
-            if (tags.guard && guard_of({data, layout.block_bytes}) != found.guard)
+            if (tags.guard && guards[in_batch] != found.guard)
                 return ProtectionFailure{block, ProtectionTag::guard};
             if (tags.application &&
                 ((found.application ^ expected.application) & expected.application_mask) != 0)
@@ -115,15 +141,16 @@ constinit const ProtectTable orprotect_table{{
     reserved_row,
 }};
 
+// A tuple is eight bytes: one load, one store.
 ProtectionTuple load_tuple(const std::uint8_t* from) noexcept {
-    return {load_be<std::uint16_t>(from), load_be<std::uint16_t>(from + 2),
-            load_be<std::uint32_t>(from + 4)};
+    const auto bytes = load_be<std::uint64_t>(from);
+    return {static_cast<std::uint16_t>(bytes >> 48), static_cast<std::uint16_t>(bytes >> 32),
+            static_cast<std::uint32_t>(bytes)};
 }
 
 void store_tuple(const ProtectionTuple& tuple, std::uint8_t* into) noexcept {
-    store_be(into, tuple.guard);
-    store_be(into + 2, tuple.application);
-    store_be(into + 4, tuple.reference);
+    store_be(into, std::uint64_t{tuple.guard} << 48 | std::uint64_t{tuple.application} << 32 |
+                       tuple.reference);
 }
 
 std::uint16_t guard_of(Bytes block) noexcept {
@@ -251,19 +278,30 @@ void generate_protection(Bytes data, MutableBytes tuples, std::size_t block_byte
     const std::size_t blocks = tuples.size() / protection_bytes;
     OLIO_ASSERT(data.size() == blocks * block_bytes, "a tuple for each block");
     ProtectionTuple tuple{0, making.application, making.reference};
-    for (std::size_t block = 0; block < blocks; ++block) {
-        tuple.guard = guard_of(data.subspan(block * block_bytes, block_bytes));
-        store_tuple(tuple, tuples.data() + block * protection_bytes);
-        tuple.reference += making.reference_step;
+    std::array<std::uint16_t, batch_blocks> guards;
+    for (std::size_t block = 0; block < blocks; block += batch_blocks) {
+        const auto batch = std::span(guards).first(std::min(batch_blocks, blocks - block));
+        guards_of(data.data() + block * block_bytes, block_bytes, block_bytes, batch);
+        std::uint8_t* into = tuples.data() + block * protection_bytes;
+        for (const std::uint16_t guard : batch) {
+            tuple.guard = guard;
+            store_tuple(tuple, into);
+            tuple.reference += making.reference_step;
+            into += protection_bytes;
+        }
     }
 }
 
 void renew_guards(Bytes data, MutableBytes tuples, std::size_t block_bytes) noexcept {
     const std::size_t blocks = tuples.size() / protection_bytes;
     OLIO_ASSERT(data.size() == blocks * block_bytes, "a tuple for each block");
-    for (std::size_t block = 0; block < blocks; ++block)
-        store_be(tuples.data() + block * protection_bytes,
-                 guard_of(data.subspan(block * block_bytes, block_bytes)));
+    std::array<std::uint16_t, batch_blocks> guards;
+    for (std::size_t block = 0; block < blocks; block += batch_blocks) {
+        const auto batch = std::span(guards).first(std::min(batch_blocks, blocks - block));
+        guards_of(data.data() + block * block_bytes, block_bytes, block_bytes, batch);
+        for (std::size_t i = 0; i < batch.size(); ++i)
+            store_be(tuples.data() + (block + i) * protection_bytes, batch[i]);
+    }
 }
 
 void interleave(Bytes data, Bytes tuples, std::size_t block_bytes, MutableBytes into) noexcept {

@@ -43,8 +43,8 @@ inline constexpr ProtectionTuple escape_tuple{0xFFFF, 0xFFFF, 0xFFFFFFFF};
     return tuple.application == 0xFFFF && (type != 3 || tuple.reference == 0xFFFFFFFF);
 }
 
-// The CRC of T10 (polynomial 8BB7h, initial value 0, not reflected). guard_of() is as fast as the
-// processor can; portable_guard_of() is a table, and says the same.
+// The CRC of T10 (polynomial 8BB7h, initial value 0, not reflected) of one block; of many,
+// protection_guards.h is faster. portable_guard_of() is a table, and says the same.
 [[nodiscard]] std::uint16_t guard_of(Bytes block) noexcept;
 [[nodiscard]] std::uint16_t portable_guard_of(Bytes block) noexcept;
 
