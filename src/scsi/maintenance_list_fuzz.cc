@@ -36,6 +36,8 @@ void format(const scsi::testing::Asked& unit, std::string_view cdb, Bytes list) 
         return;
     }
     OLIO_ASSERT(fields->pattern.size() <= unit.state.geometry.block_bytes, "it fits a block");
+    OLIO_ASSERT(fields->protection_type <= (unit.state.protection.supported ? 3 : 0),
+                "a type that the unit can have");
 }
 
 void sanitize(const scsi::testing::Asked& unit, Bytes list) {
@@ -86,6 +88,8 @@ void scattered(const scsi::testing::Asked& unit, Bytes list) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const scsi::testing::Asked unit;
+    static scsi::testing::Asked protectable;
+    protectable.state.protection.supported = true;
     if (size == 0)
         return 0;
     const Bytes list(data + 1, size - 1);
@@ -97,6 +101,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         sanitize(unit, list);
     else if (data[0] == 4)
         scattered(unit, list);
+    else if (data[0] == 5)
+        format(protectable, "04 98 00 00 00 00", list);
+    else if (data[0] == 6)
+        format(protectable, "04 f8 00 00 00 00", list);
     else if (const auto allowed = check_diagnostic_list(list); !allowed)
         check(allowed.error());
     return 0;
