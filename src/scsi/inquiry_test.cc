@@ -178,8 +178,23 @@ TEST(VitalProductData, LogicalBlockProvisioning) {
     EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 e4 02 00");
     unit.state.provisioning.write_same_unmap = false;
     EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 84 02 00");
+    unit.state.provisioning.anchor = true;
+    EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 86 02 00");
     unit.state.provisioning = {};
     EXPECT_EQ(unit.asked("12 01 b2 00 ff 00"), "00 b2 00 04 00 00 00 00");
+}
+
+TEST(VitalProductData, VolatileCacheIsToldWhereThereIsOrMayBeOne) {
+    Asked unit;
+    for (const bool enabled : {false, true}) {
+        for (const bool changeable : {false, true}) {
+            unit.state.mode_pages.write_cache_enabled = enabled;
+            unit.state.mode_pages.write_cache_changeable = changeable;
+            const auto page = unit.ask("12 01 86 00 ff 00");
+            ASSERT_TRUE(page);
+            EXPECT_EQ((*page)[6], enabled || changeable ? 0x01 : 0x00);  // V_SUP
+        }
+    }
 }
 
 TEST(VitalProductData, ModePagePolicyIsSharedForAll) {

@@ -205,6 +205,8 @@ TEST_F(LogTest, PcrResetsOnePageOrAll) {
     EXPECT_TRUE(select("4c 02 4e 00 00 00 00 00 00 00", "")->empty());  // never
     EXPECT_TRUE(select("4c 02 5a 00 00 00 00 00 00 00", "")->empty());
     EXPECT_EQ(selected("4c 02 4d 00 00 00 00 00 00 00", ""), "5/24/00 cdb 2.5");
+    EXPECT_EQ(selected("4c 02 4c 00 00 00 00 00 00 00", ""), "5/24/00 cdb 2.5");  // not there
+    EXPECT_EQ(selected("4c 02 51 00 00 00 00 00 00 00", ""), "5/24/00 cdb 2.5");
     EXPECT_EQ(selected("4c 02 43 01 00 00 00 00 00 00", ""), "5/24/00 cdb 3");
     EXPECT_EQ(selected("4c 03 43 00 00 00 00 00 00 00", ""), "5/24/00 cdb 1.0");  // SP
     EXPECT_TRUE(select("4c 00 40 00 00 00 00 00 00 00", "")->empty());
@@ -227,6 +229,7 @@ TEST_F(LogTest, WhatCannotBeSetIsPointedAt) {
     EXPECT_EQ(selected(cumulative, "0d 00 00 0c" + parameter), "5/26/00 list 0");
     EXPECT_EQ(selected(cumulative, "02 01 00 0c" + parameter), "5/26/00 list 1");
     EXPECT_EQ(selected(cumulative, "03 00 00 00 02 00 00 00"), "5/26/00 list 4");  // the order
+    EXPECT_EQ(selected(cumulative, "02 00 00 00 02 00 00 00"), "5/26/00 list 4");  // and once
     EXPECT_EQ(selected(cumulative, "02 00 00 0c 00 07 00 08 00 00 00 00 00 00 00 00"),
               "5/26/00 list 4");
     EXPECT_EQ(selected(cumulative, "02 00 00 0c 00 06 80 08 00 00 00 00 00 00 00 00"),

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 
+#include "base/limits.h"
 #include "target/engine_testing.h"
 #include "target/logical_unit.h"
 
@@ -402,6 +403,37 @@ TEST_F(AttributeEffects, TasAndUnitAttentionInterlockShowInTheControlPage) {
     EXPECT_EQ(page[8] & 0x30, 0x30);
     EXPECT_EQ(page[9] & 0x40, 0x00);
     EXPECT_EQ(load_be<std::uint16_t>(inquiry(0xB1).data() + 4), 0);
+}
+
+// What an administrator sets is the default value of the mode page, which a reset brings back.
+TEST_F(AttributeEffects, WhatTheControlPageShowsOutlivesAReset) {
+    make({{"emulate_tas", "0"}, {"emulate_ua_intlck_ctrl", "1"}, {"emulate_write_cache", "0"}});
+    rig.manage(*other, TaskManagementFunction::logical_unit_reset);
+    rig.run(*nexus, {3, 0, 0, 0, 18, 0}, {}, 18);
+    EXPECT_EQ(get("emulate_tas"), 0U);
+    EXPECT_EQ(get("emulate_ua_intlck_ctrl"), 1U);
+    EXPECT_EQ(get("emulate_write_cache"), 0U);
+    const std::vector<std::uint8_t> page = rig.run(*nexus, {0x1A, 8, 0x8A, 0, 255, 0}, {}, 255).in;
+    ASSERT_EQ(page.size(), 16U);
+    EXPECT_EQ(page[8] & 0x30, 0x20);
+    EXPECT_EQ(page[9] & 0x40, 0x00);
+}
+
+TEST_F(AttributeEffects, AnAlignmentIsBelowItsGranularity) {
+    make({{"unmap_granularity", "8"}});
+    EXPECT_EQ(set("unmap_granularity_alignment", "8"), EINVAL);
+    EXPECT_EQ(set("unmap_granularity_alignment", "7"), 0);
+    EXPECT_EQ(get("unmap_granularity_alignment"), 7U);
+    EXPECT_EQ(set("unmap_granularity", "0"), 0);  // none: any alignment
+    EXPECT_EQ(set("unmap_granularity_alignment", "9"), 0);
+}
+
+TEST_F(AttributeEffects, NoLimitOfDescriptorsIsTheLimitOfACommand) {
+    make({});
+    EXPECT_EQ(set("max_unmap_block_desc_count", "3"), 0);
+    EXPECT_EQ(get("max_unmap_block_desc_count"), 3U);
+    EXPECT_EQ(set("max_unmap_block_desc_count", "0"), 0);
+    EXPECT_EQ(get("max_unmap_block_desc_count"), limits::unmap_descriptors);
 }
 
 TEST_F(AttributeEffects, WithInterlockOnlyRequestSenseClearsAUnitAttention) {
