@@ -573,20 +573,14 @@ TEST_P(BackstoreConformance, OverlappingWritesOfTwoShardsLeaveOneOfThem) {
 TEST_P(BackstoreConformance, ACanceledRequestCompletesOnce) {
     AlignedBytes data = pattern(64, 10);
     for (int round = 0; round < 50; ++round) {
-        Waiter waiter(reactor_->shard(0));
         StoreIo io;
         io.opcode = round % 3 == 0 ? StoreOpcode::flush : StoreOpcode::write;
         io.blocks = 64;
         io.data = data.bytes();
         io.fua = round % 2 == 0;
-        io.completion = &waiter;
-        reactor_->on(0, [&] {
-            user_->channel().submit(io);
-            user_->channel().cancel(io);
-        });
-        waiter.wait();
+        const StoreStatus status = user_->run_and_cancel(io);
         reactor_->on(0, [] {});
-        EXPECT_TRUE(io.status == StoreStatus::good || io.status == StoreStatus::canceled);
+        EXPECT_TRUE(status == StoreStatus::good || status == StoreStatus::canceled);
     }
     ASSERT_EQ(user_->write(0, data), StoreStatus::good);
     expect_pattern(0, 64, 10);

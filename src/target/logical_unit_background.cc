@@ -216,7 +216,7 @@ void LogicalUnitImpl::end_background(BackgroundResult result) {
     const BackgroundPlan& plan = background_->plan;
     if (!scsi::takes_the_medium(plan.kind) || result.status != StoreStatus::good)
         return conclude_background(result);
-    const auto whole = [this, result](const std::expected<void, Refusal>& kept) mutable {
+    auto whole = [this, result](const std::expected<void, Refusal>& kept) mutable {
         if (!kept) {
             result.status = StoreStatus::internal_error;
             return conclude_background(result);
@@ -237,7 +237,7 @@ void LogicalUnitImpl::end_background(BackgroundResult result) {
             state.protection.formatted = type;
             return effects;
         },
-        whole);
+        std::move(whole));
 }
 
 void LogicalUnitImpl::conclude_background(BackgroundResult result) {

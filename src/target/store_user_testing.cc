@@ -115,6 +115,17 @@ StoreStatus StoreUser::run(StoreIo& io, unsigned shard) {
     return io.status;
 }
 
+StoreStatus StoreUser::run_and_cancel(StoreIo& io) {
+    Waiter waiter(reactor_.shard(0));
+    io.completion = &waiter;
+    reactor_.on(0, [&] {
+        channels_.front()->submit(io);
+        channels_.front()->cancel(io);
+    });
+    waiter.wait();
+    return io.status;
+}
+
 StoreStatus StoreUser::data(StoreOpcode opcode, std::uint64_t lba, AlignedBytes& bytes, bool fua,
                             unsigned shard) {
     StoreIo io;

@@ -64,6 +64,8 @@ class StoreUser {
     [[nodiscard]] StoreChannel& channel(unsigned shard = 0) noexcept { return *channels_[shard]; }
     [[nodiscard]] RunningReactor& reactor() noexcept { return reactor_; }
     StoreStatus run(StoreIo& io, unsigned shard = 0);
+    // Asks for its early end in the same breath; on shard 0.
+    StoreStatus run_and_cancel(StoreIo& io);
 
     StoreStatus read(std::uint64_t lba, AlignedBytes& into, unsigned shard = 0);
     StoreStatus write(std::uint64_t lba, AlignedBytes& from, bool fua = false, unsigned shard = 0);
