@@ -1,5 +1,8 @@
 #include "scsi/format.h"
 
+#include <cstring>
+
+#include "base/assert.h"
 #include "scsi/logical_unit_state.h"
 #include "scsi/sense_codes.h"
 
@@ -154,6 +157,12 @@ std::expected<SanitizeFields, SenseData> parse_sanitize(const Request& request, 
     const Bytes pattern = list.subspan(header_bytes);
     fields.pattern.assign(pattern.begin(), pattern.end());
     return fields;
+}
+
+void repeat_block(Bytes block, MutableBytes into) noexcept {
+    OLIO_ASSERT(!block.empty(), "a block has bytes");
+    for (std::size_t at = 0; at + block.size() <= into.size(); at += block.size())
+        std::memmove(into.data() + at, block.data(), block.size());
 }
 
 std::vector<std::uint8_t> block_of_pattern(Bytes pattern, std::size_t block_bytes, bool inverted) {

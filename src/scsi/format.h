@@ -55,6 +55,9 @@ struct SanitizeFields {
 [[nodiscard]] std::expected<SanitizeFields, SenseData> parse_sanitize(const Request& request,
                                                                       Bytes list);
 
+// Fills `into`, whole blocks, with `block`, which may be the first of them.
+void repeat_block(Bytes block, MutableBytes into) noexcept;
+
 // The pattern, from the start of the block to its end again and again.
 [[nodiscard]] std::vector<std::uint8_t> block_of_pattern(Bytes pattern, std::size_t block_bytes,
                                                          bool inverted);

@@ -149,6 +149,15 @@ TEST(Sanitize, TheOthersTakeNoList) {
     EXPECT_EQ(describe(find_row(hex("48 03 00 00 00 00 00 00 00 00"))), "5/24/00 cdb 1.4");
 }
 
+TEST(Sanitize, ABlockIsRepeatedAlsoFromWhereItStands) {
+    std::vector<std::uint8_t> into(6);
+    repeat_block(hex("01 02"), into);
+    EXPECT_EQ(to_hex(into), "01 02 01 02 01 02");
+    into = hex("07 08 00 00 00 00");
+    repeat_block(Bytes(into).first(2), into);
+    EXPECT_EQ(to_hex(into), "07 08 07 08 07 08");
+}
+
 TEST(Sanitize, PatternFillsTheBlockFromItsStart) {
     EXPECT_EQ(to_hex(block_of_pattern(hex("01 02 03"), 8, false)), "01 02 03 01 02 03 01 02");
     EXPECT_EQ(to_hex(block_of_pattern(hex("0f"), 2, true)), "f0 f0");

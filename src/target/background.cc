@@ -1,8 +1,8 @@
 #include "target/background.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "scsi/format.h"
 #include "target/logical_unit.h"
 
 namespace olio::target {
@@ -41,9 +41,7 @@ void BackgroundTask::begin_stretch() noexcept {
     done_blocks_ = 0;
     if (stretch_ == stretches_.size() || stretches_[stretch_].opcode != StoreOpcode::write)
         return;
-    const std::vector<std::uint8_t>& pattern = stretches_[stretch_].pattern;
-    for (std::size_t at = 0; at + pattern.size() <= buffer_bytes; at += pattern.size())
-        std::memcpy(buffer_.get() + at, pattern.data(), pattern.size());
+    scsi::repeat_block(stretches_[stretch_].pattern, {buffer_.get(), buffer_bytes});
 }
 
 void BackgroundTask::store_completed(StoreIo&) noexcept {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "scsi/cdb_fields.h"
+#include "scsi/format.h"
 #include "scsi/protection_information.h"
 
 namespace olio::target {
@@ -408,9 +409,8 @@ Step P::execute_write_same(Command& c) {
         const MutableBytes pattern = c.buffer_.bytes(layout.chunk_blocks * layout.block_bytes);
         if (!sent)
             std::memset(pattern.data(), 0, pattern.size());
-        for (std::size_t at = layout.block_bytes; sent && at < pattern.size();
-             at += layout.block_bytes)
-            std::memcpy(pattern.data() + at, pattern.data(), layout.block_bytes);
+        else
+            scsi::repeat_block(pattern.first(layout.block_bytes), pattern);
     }
     return next_write_same(c);
 }

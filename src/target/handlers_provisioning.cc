@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "scsi/cdb_fields.h"
+#include "scsi/format.h"
 #include "scsi/lba_status.h"
 #include "scsi/unmap_list.h"
 #include "target/device_server.h"
@@ -161,9 +162,8 @@ Step DeviceServer::execute_write_same(Command& c) {
         const MutableBytes pattern = c.buffer_.bytes(c.buffer_bytes_);
         if (c.transfer_bytes_ == 0)
             std::memset(pattern.data(), 0, pattern.size());
-        for (std::size_t at = block_bytes; c.transfer_bytes_ != 0 && at < pattern.size();
-             at += block_bytes)
-            std::memcpy(pattern.data() + at, pattern.data(), block_bytes);
+        else
+            scsi::repeat_block(pattern.first(block_bytes), pattern);
     }
     return next_write_same(c);
 }
