@@ -49,6 +49,8 @@ class ProtectionFormatTest : public ::testing::TestWithParam<unsigned> {
     std::uint8_t reported_type() {
         const TestCommand& answer = rig.run(*nexus, capacity, {}, 32);
         EXPECT_EQ(answer.status, Status::good);
+        if (answer.in.size() < 32)
+            return 0xFF;
         return (answer.in[12] & 1) == 0 ? std::uint8_t{0}
                                         : static_cast<std::uint8_t>((answer.in[12] >> 1) + 1);
     }
