@@ -46,7 +46,7 @@ find_program(OLIO_CCACHE ccache)
 if(OLIO_CCACHE)
   # Without this it gives up on whatever uses a precompiled header.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_ctime,include_file_mtime ${OLIO_CCACHE})
+      env CCACHE_SLOPPINESS=pch_defines,time_macros ${OLIO_CCACHE})
 endif()
 find_program(OLIO_MOLD mold)
 if(OLIO_MOLD)

@@ -163,13 +163,14 @@ TEST_F(UnitSettingsTest, TheTypeOfProtectionAHostHasFormattedOutlivesTheDaemon) 
         EXPECT_EQ(daemon.unit->state()->protection.type, 0);
         metadata.fail_writes = true;
         const TestCommand& failed = daemon.rig.run(*daemon.nexus, type_3, list);
-        EXPECT_EQ(failed.additional(), 0x3101U);
+        EXPECT_EQ(failed.additional(), 0x4400U);
         EXPECT_EQ(daemon.unit->state()->protection.type, 0) << "what cannot be kept is not done";
         metadata.fail_writes = false;
+        const std::size_t before = metadata.writes;
         ASSERT_EQ(daemon.rig.run(*daemon.nexus, type_3, list).status, Status::good);
-        EXPECT_EQ(metadata.writes, 2U);
+        EXPECT_EQ(metadata.writes, before + 3) << "it began, this is its type, it ended";
         ASSERT_EQ(daemon.rig.run(*daemon.nexus, type_3, list).status, Status::good);
-        EXPECT_EQ(metadata.writes, 2U) << "the file says so already";
+        EXPECT_EQ(metadata.writes, before + 5) << "the file has its type already";
         EXPECT_EQ(daemon.unit->state()->protection.type, 3);
     }
     Daemon daemon(medium, metadata);
