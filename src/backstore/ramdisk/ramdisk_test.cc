@@ -199,6 +199,29 @@ TEST(Ramdisk, TellsItsSpaceAndEndsWritesBeyondTheLimit) {
     EXPECT_FALSE(open(options));
 }
 
+TEST(Ramdisk, CopiesTakeWhatTheLimitLeavesAndNothingForHoles) {
+    RunningReactor reactor(reactor::Backend::epoll);
+    ASSERT_TRUE(reactor.problem().empty()) << reactor.problem();
+    Options options = sized(8 * mib);
+    options.limit_bytes = 16 * 4096;
+    auto store = open(options).value();
+    StoreUser user(reactor, *store);
+    const auto taken_pages = [&] { return store->space().value().used_bytes / 4096; };
+    AlignedBytes data(4096, 7);
+    for (const std::uint64_t page : {0, 9})
+        ASSERT_EQ(user.write(page * 8, data), StoreStatus::good);
+    EXPECT_EQ(user.copy(8192, 10 * 8, 0), StoreStatus::good);  // two pages of ten
+    EXPECT_EQ(taken_pages(), 4U);
+    // Zeros where there were data give them up.
+    EXPECT_EQ(user.copy(8192, 8 * 8, 8), StoreStatus::good);
+    EXPECT_EQ(taken_pages(), 3U);
+    AlignedBytes much(12 * 4096, 8);
+    ASSERT_EQ(user.write(4096, much), StoreStatus::good);
+    EXPECT_EQ(user.copy(12288, 12 * 8, 4096), StoreStatus::no_space);
+    EXPECT_LE(taken_pages(), 16U);
+    EXPECT_EQ(user.copy(12288, 1024, 2048), StoreStatus::good);  // nothing to nothing
+}
+
 TEST(RamMemory, TakesNoMoreThanItsLimit) {
     const auto memory = *RamMemory::create(64 * mib, false, "small", 8 * 4096);
     std::vector<std::uint8_t> page(4096, 1);
