@@ -2,6 +2,9 @@
 // and tells the others; and what it leaves when it fails.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "target/engine_testing.h"
 #include "target/logical_unit.h"
 
