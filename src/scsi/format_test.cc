@@ -19,21 +19,15 @@ std::expected<FormatFields, SenseData> format(std::string_view cdb_text, std::st
                                               bool protection = false) {
     static Asked unit;
     unit.state.protection.supported = protection;
-    const auto cdb = hex(cdb_text);
-    const auto row = find_row(cdb);
-    if (const auto usage = check_usage(**row, cdb); !usage)
-        return std::unexpected(usage.error());
-    return parse_format({**row, cdb, decode(**row, cdb), &unit.state, unit.nexus}, hex(list));
+    return unit.try_handle(
+        cdb_text, [&](const Request& request) { return parse_format(request, hex(list)); });
 }
 
 std::expected<SanitizeFields, SenseData> sanitize(std::string_view cdb_text,
                                                   std::vector<std::uint8_t> list) {
     static const Asked unit;
-    const auto cdb = hex(cdb_text);
-    const auto row = find_row(cdb);
-    if (const auto usage = check_usage(**row, cdb); !usage)
-        return std::unexpected(usage.error());
-    return parse_sanitize({**row, cdb, decode(**row, cdb), &unit.state, unit.nexus}, list);
+    return unit.try_handle(cdb_text,
+                           [&](const Request& request) { return parse_sanitize(request, list); });
 }
 
 TEST(FormatUnit, WithoutAListItIsZerosAndNotImmediate) {

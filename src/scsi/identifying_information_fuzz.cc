@@ -18,10 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes list(data + 1, size - 1);
     const auto type = static_cast<std::uint8_t>(data[0] & 0xFE);
     const std::uint8_t set[12]{0xA4, 0x06, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, type, 0};
-    const auto row = find_row(set);
-    OLIO_ASSERT(row.has_value(), "the table has SET IDENTIFYING INFORMATION");
-    const auto next = set_identifying_information(
-        Request{**row, set, decode(**row, set), &unit.state, unit.nexus}, list);
+    const auto next = unit.handle(
+        set, [&](const Request& request) { return set_identifying_information(request, list); });
     if (!next) {
         OLIO_ASSERT(next.error().key == SenseKey::illegal_request, "no other error");
         return 0;

@@ -129,6 +129,8 @@ TEST(VitalProductData, ExtendedInquiry) {
     unit.state.mode_pages.write_cache_changeable = false;
     unit.state.protection.type = 3;
     EXPECT_EQ(unit.asked("12 01 86 00 ff 00"), "00 86 00 3c 24 07 00 21 00 00 00 00 00 60" + zeros);
+    unit.state.protection.type = 2;
+    EXPECT_EQ(unit.asked("12 01 86 00 ff 00"), "00 86 00 3c 17 07 00 21 00 00 00 00 00 60" + zeros);
 }
 
 TEST(VitalProductData, BlockLimits) {

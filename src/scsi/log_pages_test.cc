@@ -24,27 +24,15 @@ class LogTest : public ::testing::Test {
     }
 
     std::string sense(std::string_view text, std::size_t room = 256) {
-        const std::vector<std::uint8_t> cdb = hex(text);
-        const auto row = find_row(cdb);
-        if (!row)
-            return describe(row.error());
-        if (const auto usage = check_usage(**row, cdb); !usage)
-            return describe(usage.error());
         std::vector<std::uint8_t> data(room);
         Builder into(data);
-        const auto put = log_sense(Request{**row, cdb, decode(**row, cdb), &unit.state, unit.nexus},
-                                   values, into);
+        const auto put = unit.try_handle(
+            text, [&](const Request& request) { return log_sense(request, values, into); });
         return put ? to_hex(into.written()) : describe(put.error());
     }
     std::expected<LogChanges, SenseData> select(std::string_view text, std::string_view list) {
-        const std::vector<std::uint8_t> cdb = hex(text);
-        const auto row = find_row(cdb);
-        if (!row)
-            return std::unexpected(row.error());
-        if (const auto usage = check_usage(**row, cdb); !usage)
-            return std::unexpected(usage.error());
-        return log_select(Request{**row, cdb, decode(**row, cdb), &unit.state, unit.nexus},
-                          hex(list));
+        return unit.try_handle(
+            text, [&](const Request& request) { return log_select(request, hex(list)); });
     }
     std::string selected(std::string_view cdb, std::string_view list) {
         return describe(select(cdb, list));

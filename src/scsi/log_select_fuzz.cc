@@ -15,11 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     const std::uint8_t cdb[10]{
         0x4C, static_cast<std::uint8_t>(data[0] & 0x02), data[1], data[2], 0, 0, 0, 0xFF, 0xFF, 0};
-    const auto row = find_row(cdb);
-    OLIO_ASSERT(row.has_value(), "the table has LOG SELECT");
-    const auto changes =
-        log_select(Request{**row, cdb, decode(**row, cdb), &unit.state, unit.nexus},
-                   Bytes(data + 3, size - 3));
+    const auto changes = unit.handle(cdb, [&](const Request& request) {
+        return log_select(request, Bytes(data + 3, size - 3));
+    });
     if (!changes) {
         OLIO_ASSERT(changes.error().key == SenseKey::illegal_request, "no other error");
         return 0;

@@ -16,21 +16,13 @@ using namespace olio::scsi;
 
 namespace {
 
-template <class Parse>
-auto with_request(const scsi::testing::Asked& unit, std::string_view text, Parse parse) {
-    const auto cdb = scsi::testing::hex(text);
-    const auto row = find_row(cdb);
-    OLIO_ASSERT(row.has_value(), "the CDB is one that is known");
-    return parse(Request{**row, cdb, decode(**row, cdb), &unit.state, unit.nexus});
-}
-
 void check(const SenseData& error) {
     OLIO_ASSERT(error.key == SenseKey::illegal_request, "no other error");
 }
 
 void format(const scsi::testing::Asked& unit, std::string_view cdb, Bytes list) {
-    const auto fields = with_request(
-        unit, cdb, [&](const Request& request) { return parse_format(request, list); });
+    const auto fields =
+        unit.handle(cdb, [&](const Request& request) { return parse_format(request, list); });
     if (!fields) {
         check(fields.error());
         return;
@@ -41,9 +33,9 @@ void format(const scsi::testing::Asked& unit, std::string_view cdb, Bytes list) 
 }
 
 void sanitize(const scsi::testing::Asked& unit, Bytes list) {
-    const auto fields =
-        with_request(unit, "48 a1 00 00 00 00 00 ff ff 00",
-                     [&](const Request& request) { return parse_sanitize(request, list); });
+    const auto fields = unit.handle("48 a1 00 00 00 00 00 ff ff 00", [&](const Request& request) {
+        return parse_sanitize(request, list);
+    });
     if (!fields) {
         check(fields.error());
         return;
@@ -60,28 +52,26 @@ void scattered(const scsi::testing::Asked& unit, Bytes list) {
     constexpr std::size_t ranges = 15;
     std::vector<std::uint8_t> data((1 + data_blocks) * unit.state.geometry.block_bytes);
     std::copy_n(list.begin(), std::min(list.size(), data.size()), data.begin());
-    with_request(
-        unit, "9f 12 00 00 00 01 00 00 00 0f 00 00 00 04 00 00", [&](const Request& request) {
-            const auto fields = decode_scattered(request);
-            OLIO_ASSERT(fields.has_value(), "the CDB is sound");
-            const auto hull = check_scattered_list(data, *fields, request);
-            if (!hull) {
-                check(hull.error());
-                return;
-            }
-            std::uint64_t total = 0;
-            for (std::size_t i = 0; i < ranges; ++i) {
-                const BlockRange range = scattered_range(data, i);
-                total += range.blocks;
-                OLIO_ASSERT(
-                    range.blocks == 0 || (range.lba >= hull->lba &&
-                                          range.lba + range.blocks <= hull->lba + hull->blocks),
-                    "every range lies in the hull");
-            }
-            OLIO_ASSERT(total <= data_blocks, "the data suffice");
-            OLIO_ASSERT(hull->lba + hull->blocks <= unit.state.geometry.blocks,
-                        "the hull lies on the medium");
-        });
+    unit.handle("9f 12 00 00 00 01 00 00 00 0f 00 00 00 04 00 00", [&](const Request& request) {
+        const auto fields = decode_scattered(request);
+        OLIO_ASSERT(fields.has_value(), "the CDB is sound");
+        const auto hull = check_scattered_list(data, *fields, request);
+        if (!hull) {
+            check(hull.error());
+            return;
+        }
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < ranges; ++i) {
+            const BlockRange range = scattered_range(data, i);
+            total += range.blocks;
+            OLIO_ASSERT(range.blocks == 0 || (range.lba >= hull->lba &&
+                                              range.lba + range.blocks <= hull->lba + hull->blocks),
+                        "every range lies in the hull");
+        }
+        OLIO_ASSERT(total <= data_blocks, "the data suffice");
+        OLIO_ASSERT(hull->lba + hull->blocks <= unit.state.geometry.blocks,
+                    "the hull lies on the medium");
+    });
 }
 
 }  // namespace

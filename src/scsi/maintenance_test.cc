@@ -36,10 +36,7 @@ TEST(Diagnostics, ThePageThatListsThePages) {
 TEST(Diagnostics, SendDiagnosticIsChecked) {
     const Asked unit;
     const auto decoded = [&](std::string_view text) {
-        const auto cdb = hex(text);
-        const auto row = find_row(cdb);
-        return describe(
-            decode_send_diagnostic({**row, cdb, decode(**row, cdb), &unit.state, unit.nexus}));
+        return describe(unit.handle(text, decode_send_diagnostic));
     };
     EXPECT_EQ(decoded("1d 04 00 00 00 00"), "good");
     EXPECT_EQ(decoded("1d 20 00 00 00 00"), "good");
@@ -84,10 +81,8 @@ TEST(Buffers, NoMicrocodeComesOverTheWire) {
     for (unsigned mode = 0; mode < 32; ++mode) {
         std::vector<std::uint8_t> cdb = hex("3b 00 00 00 00 00 00 00 04 00");
         cdb[1] = static_cast<std::uint8_t>(mode);
-        const auto row = find_row(cdb);
-        EXPECT_EQ(
-            describe(check_write_buffer({**row, cdb, decode(**row, cdb), &unit.state, unit.nexus})),
-            mode == 0x0A ? "good" : "5/24/00 cdb 1.4");
+        EXPECT_EQ(describe(unit.handle(cdb, check_write_buffer)),
+                  mode == 0x0A ? "good" : "5/24/00 cdb 1.4");
     }
 }
 

@@ -335,6 +335,16 @@ TEST(SavedModePages, WhatThisVersionDoesNotKnowOrWouldRefuseIsPassedOver) {
     EXPECT_EQ(back, expected);
 }
 
+TEST(SavedModePages, APageOfAnotherLengthIsPassedOver) {
+    const Asked unit;
+    ModePages back;
+    for (const std::string_view stored :
+         {"0a 08 06 10 00 40 00 00 ff ff", "0a 0c 06 10 00 40 00 00 ff ff 00 00 00 00"}) {
+        ASSERT_TRUE(decode_saved_mode_pages(hex(stored), unit.state.mode_pages, back));
+        EXPECT_EQ(back, unit.state.mode_pages);
+    }
+}
+
 TEST(SavedModePages, CutShortTheyAreNoList) {
     const Asked unit;
     const std::vector<std::uint8_t> whole = encode_saved_mode_pages(unit.state.mode_pages);

@@ -44,9 +44,7 @@ TEST(Range, NearTheEndOfNumbersNothingWraps) {
 }
 
 std::string extent(const Asked& unit, std::string_view text) {
-    const std::vector<std::uint8_t> cdb = hex(text);
-    const CommandRow& row = **find_row(cdb);
-    return describe(check_extent({row, cdb, decode(row, cdb), &unit.state, unit.nexus}));
+    return describe(unit.handle(text, check_extent));
 }
 
 TEST(Range, LengthsAboveTheBlockLimitsPointAtTheLengthField) {
@@ -110,18 +108,14 @@ TEST(CdbFields, SixByteCommandsHaveNoCacheFields) {
 TEST(CdbFields, WriteSameUnmapNeedsALogicalUnitThatCan) {
     Asked unit;
     unit.state.provisioning.write_same_unmap = false;
-    const std::vector<std::uint8_t> cdb = hex("41 08 00 00 00 00 00 00 01 00");
-    const CommandRow& row = **find_row(cdb);
-    EXPECT_EQ(describe(decode_write_same({row, cdb, decode(row, cdb), &unit.state, unit.nexus})),
+    EXPECT_EQ(describe(unit.handle("41 08 00 00 00 00 00 00 01 00", decode_write_same)),
               "5/24/00 cdb 1.3");
 }
 
 TEST(CdbFields, CompareAndWriteTakesTwiceItsBlocks) {
     const Asked unit;
-    const std::vector<std::uint8_t> cdb = hex("89 08 00 00 00 00 00 00 00 00 00 00 00 ff 00 00");
-    const CommandRow& row = **find_row(cdb);
     const auto fields =
-        decode_compare_and_write({row, cdb, decode(row, cdb), &unit.state, unit.nexus});
+        unit.handle("89 08 00 00 00 00 00 00 00 00 00 00 00 ff 00 00", decode_compare_and_write);
     EXPECT_EQ(fields.blocks, 255);
     EXPECT_EQ(fields.data_blocks(), 510U);
     EXPECT_TRUE(fields.cache.force_unit_access);

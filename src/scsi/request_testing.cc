@@ -85,13 +85,7 @@ std::string Asked::asked(std::string_view cdb, bool with_unit) const {
 }
 
 std::expected<ModePages, SenseData> Asked::select(std::string_view cdb, Bytes list) const {
-    const std::vector<std::uint8_t> bytes = hex(cdb);
-    const auto row = find_row(bytes);
-    if (!row)
-        return std::unexpected(row.error());
-    if (auto usage = check_usage(**row, bytes); !usage)
-        return std::unexpected(usage.error());
-    return mode_select(Request{**row, bytes, decode(**row, bytes), &state, nexus}, list);
+    return try_handle(cdb, [&](const Request& request) { return mode_select(request, list); });
 }
 
 std::string describe(const SenseData& sense) {

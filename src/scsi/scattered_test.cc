@@ -16,10 +16,7 @@ using testing::to_hex;
 TEST(WriteScattered, FieldsOfBothForms) {
     const Asked unit;
     const auto decoded = [&](std::string_view text) {
-        const auto cdb = hex(text);
-        const auto row = find_row(cdb);
-        EXPECT_TRUE(check_usage(**row, cdb));
-        return decode_scattered({**row, cdb, decode(**row, cdb), &unit.state, unit.nexus});
+        return unit.try_handle(text, decode_scattered);
     };
     const auto one = decoded("9f 12 08 00 00 01 00 00 00 0f 00 00 00 20 00 00");
     ASSERT_TRUE(one);

@@ -16,10 +16,7 @@ class InformationTest : public ::testing::Test {
   protected:
     template <class Function>
     auto with(std::string_view text, Function function) {
-        const std::vector<std::uint8_t> cdb = hex(text);
-        const auto row = find_row(cdb);
-        EXPECT_TRUE(row && check_usage(**row, cdb)) << text;
-        return function(Request{**row, cdb, decode(**row, cdb), &unit.state, unit.nexus});
+        return unit.handle(text, function);
     }
     std::expected<IdentifyingInformation, SenseData> set(std::string_view cdb, Bytes list) {
         return with(cdb, [&](const Request& r) { return set_identifying_information(r, list); });

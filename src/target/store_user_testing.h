@@ -13,6 +13,8 @@
 
 namespace olio::target::testing {
 
+inline constexpr std::uint64_t mib = 1 << 20;
+
 // A reactor that runs on a thread of its own as long as this lives.
 class RunningReactor {
   public:

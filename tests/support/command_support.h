@@ -57,6 +57,8 @@ inline constexpr std::array commands{
     CommandSupport{"SEND DIAGNOSTIC", "SPC-5 clause 6", "CommandTable"},
     CommandSupport{"SET IDENTIFYING INFORMATION", "SPC-5 clause 6",
                    "InformationTest, InformationCommands, identifying_information_fuzz"},
+    CommandSupport{"SET PRIORITY", "SPC-5 clause 6, SAM-5",
+                   "Priorities, NexusCommands, nexus_list_fuzz"},
     CommandSupport{"SET TARGET PORT GROUPS", "SPC-5 5.17, clause 6", "Access, AccessStates"},
     CommandSupport{"SET TIMESTAMP", "SPC-5 clause 6", "InformationTest, InformationCommands"},
     CommandSupport{"START STOP UNIT", "SBC-4 5.31", "PowerRequest, PagesTest, conformance"},

@@ -25,16 +25,7 @@ namespace olio::iblock {
 namespace {
 
 using target::StoreStatus;
-using target::testing::AlignedBytes;
-using target::testing::BackstoreConformance;
-using target::testing::conformance_bytes;
-using target::testing::conformance_name;
-using target::testing::ConformanceSubject;
-using target::testing::on_each_backend;
-using target::testing::RunningReactor;
-using target::testing::StoreUser;
-
-constexpr std::uint64_t mib = 1 << 20;
+using namespace target::testing;
 
 // A loop device over a file without a name; both go when this does.
 class LoopDevice {

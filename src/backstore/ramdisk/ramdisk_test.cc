@@ -14,15 +14,7 @@ namespace olio::ramdisk {
 namespace {
 
 using target::StoreStatus;
-using target::testing::AlignedBytes;
-using target::testing::BackstoreConformance;
-using target::testing::conformance_bytes;
-using target::testing::conformance_name;
-using target::testing::on_each_backend;
-using target::testing::RunningReactor;
-using target::testing::StoreUser;
-
-constexpr std::uint64_t mib = 1 << 20;
+using namespace target::testing;
 
 Options sized(std::uint64_t bytes, std::uint32_t block_bytes = 512) {
     Options options;
