@@ -182,8 +182,9 @@ Reader::Maybe Reader::finish() {
         return wrong("initiator_fabric is of no known fabric");
     const auto initiator =
         TransportId::from_words(*protocol, fields_["initiator_node"], fields_["initiator_sid"]);
-    if (!initiator || !initiator->names_port())
-        return wrong("initiator_node and initiator_sid name no initiator port");
+    // Without initiator_sid: a device, see PersistentReservations::any_session.
+    if (!initiator)
+        return wrong("initiator_node and initiator_sid name no initiator port or device");
     registration.nexus.initiator = *initiator;
     if (!take("sa_res_key", registration.key) || registration.key == 0)
         return wrong("sa_res_key is no reservation key");

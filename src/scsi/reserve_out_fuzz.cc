@@ -25,12 +25,14 @@ NexusName nexus(unsigned number) {
     return {ids[number % ids.size()], static_cast<std::uint16_t>(1 + number % 2), "iqn.d,t,0x0001"};
 }
 
-void check(const PersistentReservations& all) {
+// `devices`: initiators may be named without session identifiers.
+void check(const PersistentReservations& all, bool devices) {
     OLIO_ASSERT(all.registrations.size() <= maximum, "the limit holds");
     std::size_t holders = 0;
     for (const Registration& each : all.registrations) {
         OLIO_ASSERT(each.key != 0, "zero is no key");
-        OLIO_ASSERT(each.nexus.initiator.names_port(), "ports are registered, not devices");
+        OLIO_ASSERT(each.nexus.initiator.names_port() || devices,
+                    "ports are registered, not devices");
         OLIO_ASSERT(all.find(each.nexus) == &each, "each nexus once");
         holders += each.holds ? 1 : 0;
     }
@@ -62,6 +64,7 @@ void fuzz_list(std::uint8_t choice, Bytes list) {
     std::array<std::uint8_t, 10> cdb{0x5F, static_cast<std::uint8_t>((choice & 15) % 9)};
     if (!list.empty()) {
         cdb[2] = list[0];
+        now.any_session = (list[0] & 0x80) != 0;
         list = list.subspan(1);
     }
     const auto out = parse_reserve_out(cdb, list);
@@ -75,7 +78,7 @@ void fuzz_list(std::uint8_t choice, Bytes list) {
         const auto change = apply(now, *out, nexus(from), 0, around);
         if (!change)
             continue;
-        check(change->next);
+        check(change->next, now.any_session);
         for (const ReservationNotice& notice : change->notices)
             OLIO_ASSERT(!(notice.nexus == nexus(from)), "who asks is not told");
     }
@@ -85,7 +88,7 @@ void fuzz_file(Bytes bytes) {
     const auto all = parse_aptpl(as_text(bytes), maximum);
     if (!all)
         return;
-    check(*all);
+    check(*all, true);
     const auto again = parse_aptpl(write_aptpl(*all), maximum);
     OLIO_ASSERT(again && *again == *all, "what is read is what was written");
 }
