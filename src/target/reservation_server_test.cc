@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "scsi/aptpl.h"
 #include "target/engine_testing.h"
 
 namespace olio::target {
@@ -343,6 +344,44 @@ TEST_P(ReservationServerTest, SessionIdentifiersNeedNotBeEnforced) {
     EXPECT_TRUE(write.discarded || write.status == Status::task_aborted);
     EXPECT_EQ(rig.run(b, testing::test_unit_ready).additional(), 0x2A05U);
     EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::reservation_conflict);
+}
+
+// The same of what a file brings back.
+TEST(ReservationServer, ARegistrationOfADeviceInTheFileIsTakenAsConfigured) {
+    struct OneFile final : MetadataStore {
+        std::string name, text;
+        void read(std::string asked, Found done) override {
+            done(asked == name ? std::optional(text) : std::nullopt);
+        }
+        void write(std::string, std::string, Written done) override { done({}); }
+    } metadata;
+    scsi::PersistentReservations kept;
+    kept.persists_through_power_loss = true;
+    kept.type = scsi::ReservationType::write_exclusive;
+    const auto port = scsi::TransportId::parse(testing::test_initiator(1).transport_id);
+    scsi::Registration device;
+    device.nexus.initiator =
+        *scsi::TransportId::from_words(scsi::ProtocolIdentifier::iscsi, port->id.node());
+    device.nexus.relative_port = 1;
+    device.nexus.port_name = "iqn.disk,t,0x0001";
+    device.key = 0xA;
+    device.holds = true;
+    kept.registrations.push_back(device);
+    metadata.name = metadata_name("pr", "aptpl_", "S1");
+    metadata.text = scsi::write_aptpl(kept);
+    for (const char* enforced : {"0", "1"}) {
+        EngineRig rig(1, 64 << 20, reactor::Backend::epoll, &metadata);
+        LogicalUnitOptions options;
+        options.identification = scsi::Identification{};
+        options.identification->serial = "S1";
+        options.attributes = {{"enforce_pr_isids", enforced}};
+        LogicalUnit* const unit = rig.add_unit(
+            testing::make_fake_store(std::make_shared<FakeMedium>()), std::move(options));
+        ASSERT_NE(unit, nullptr);
+        TestNexus& nexus = rig.add_nexus(0, {unit});
+        EXPECT_EQ(rig.write(nexus, 0, Data(512)).status,
+                  *enforced == '0' ? Status::good : Status::reservation_conflict);
+    }
 }
 
 TEST(ReservationServer, WithoutAPlaceToKeepThemAptplIsRefused) {
