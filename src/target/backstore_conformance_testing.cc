@@ -260,13 +260,13 @@ TEST_P(BackstoreConformance, ExtentsTellWhereDataIs) {
 TEST_P(BackstoreConformance, CopiesWhatItIsAskedToAndNothingElse) {
     if (user_->channel().copy_family() == nullptr)
         GTEST_SKIP() << store_->type() << " leaves copies to the engine";
-    const std::uint64_t mib = (1 << 20) / block();
+    const std::uint64_t mib_blocks = mib / block();
     bool all_went_well = true;
     unsigned seed = 20;
-    for (const std::uint64_t count : {std::uint64_t{1}, std::uint64_t{7}, 8 * mib - 3})
+    for (const std::uint64_t count : {std::uint64_t{1}, std::uint64_t{7}, 8 * mib_blocks - 3})
         for (const bool fua : {false, true}) {
-            const std::uint64_t from = mib + seed % 3;
-            const std::uint64_t to = 12 * mib + seed % 5;
+            const std::uint64_t from = mib_blocks + seed % 3;
+            const std::uint64_t to = 12 * mib_blocks + seed % 5;
             AlignedBytes source = pattern(count, ++seed);
             AlignedBytes around = pattern(count + 8, 3);
             ASSERT_EQ(user_->write(from, source), StoreStatus::good);
@@ -291,25 +291,25 @@ TEST_P(BackstoreConformance, CopiesWhatItIsAskedToAndNothingElse) {
 TEST_P(BackstoreConformance, CopiesHolesAsZerosWithoutFillingThem) {
     if (user_->channel().copy_family() == nullptr)
         GTEST_SKIP() << store_->type() << " leaves copies to the engine";
-    const std::uint64_t mib = (1 << 20) / block();
-    AlignedBytes data = pattern(mib, 30);
+    const std::uint64_t mib_blocks = mib / block();
+    AlignedBytes data = pattern(mib_blocks, 30);
     // A MiB of data between holes, onto: a hole, data, data, a hole.
-    ASSERT_EQ(user_->write(2 * mib, data), StoreStatus::good);
-    AlignedBytes before = pattern(2 * mib, 31);
-    ASSERT_EQ(user_->write(11 * mib, before), StoreStatus::good);
-    if (user_->copy(10 * mib, 4 * mib, mib) != StoreStatus::good)
+    ASSERT_EQ(user_->write(2 * mib_blocks, data), StoreStatus::good);
+    AlignedBytes before = pattern(2 * mib_blocks, 31);
+    ASSERT_EQ(user_->write(11 * mib_blocks, before), StoreStatus::good);
+    if (user_->copy(10 * mib_blocks, 4 * mib_blocks, mib_blocks) != StoreStatus::good)
         GTEST_SKIP() << "the file system below copies nothing by itself";
     // Before it is read: a file system may count what is in its page cache as data.
     if (store_->capabilities().extent_status == Support::native) {
         bool mapped = true;
         std::uint64_t count = 0;
-        ASSERT_EQ(user_->extent(13 * mib, mapped, count), StoreStatus::good);
+        ASSERT_EQ(user_->extent(13 * mib_blocks, mapped, count), StoreStatus::good);
         EXPECT_FALSE(mapped) << "a hole was filled by a hole";
     }
-    expect_zeros(10 * mib, mib);
-    expect_pattern(11 * mib, mib, 30);
-    expect_zeros(12 * mib, 2 * mib);
-    expect_pattern(2 * mib, mib, 30);
+    expect_zeros(10 * mib_blocks, mib_blocks);
+    expect_pattern(11 * mib_blocks, mib_blocks, 30);
+    expect_zeros(12 * mib_blocks, 2 * mib_blocks);
+    expect_pattern(2 * mib_blocks, mib_blocks, 30);
 }
 
 TEST_P(BackstoreConformance, CopiesFromAnotherStoreOfItsKind) {
