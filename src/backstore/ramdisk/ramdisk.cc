@@ -118,8 +118,7 @@ class RamChannel final : public target::StoreChannel {
             } else {
                 const RamMemory::Extent here = self.memory_->extent(to);
                 bytes = std::min(bytes, here.length);
-                const std::int64_t cleared =
-                    here.written ? self.memory_->clear(to, bytes) : 0;
+                const std::int64_t cleared = here.written ? self.memory_->clear(to, bytes) : 0;
                 if (cleared < 0)
                     return cleared;
             }
