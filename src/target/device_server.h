@@ -201,6 +201,8 @@ class DeviceServer {
     static bool prepare_compare_and_write(Command&);
     static Step execute_compare_and_write(Command&);
     static void fence_stands(Command&) noexcept;
+    // The fence that a command asked for stands. False: the command has ended meanwhile.
+    static bool may_use_fence(Command&) noexcept;
     static Step resume_compare_and_write(Command&);
     static Step next_compare_and_write(Command&);
     static bool prepare_get_lba_status(Command&);

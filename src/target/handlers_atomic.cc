@@ -83,14 +83,8 @@ Step DeviceServer::AtomicHandlers::execute(Command& c) {
 }
 
 void DeviceServer::AtomicHandlers::fence_stands(Command& c) noexcept {
-    if (c.abort_) {
-        end_aborted(c);
+    if (!may_use_fence(c))
         return;
-    }
-    if (c.end_block_ > c.unit_->state().geometry.blocks) {
-        refuse(c, scsi::make_sense(scsi::sense::logical_block_address_out_of_range));
-        return;
-    }
     if (is_orwrite(*c.row_)) {
         const auto action = scsi::orwrite_action(orwrite_fields(c.cdb), c.unit_->state().orwrite);
         if (action == scsi::OrwriteAction::refuse) {
@@ -106,8 +100,7 @@ void DeviceServer::AtomicHandlers::fence_stands(Command& c) noexcept {
         written(c);
         return;
     }
-    ++c.unit_->traffic.write_commands;
-    c.unit_->traffic.write_bytes += c.transfer_bytes_;
+    c.unit_->traffic.wrote(c.transfer_bytes_);
     c.fua_ = write_must_be_durable(c);
     drive(c, next(c));
 }

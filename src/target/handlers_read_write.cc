@@ -37,8 +37,7 @@ Step DeviceServer::execute_read(Command& c) {
     if (c.transfer_bytes_ == 0)
         return succeed_with_data(c, 0);
     if (c.phase_ == read_start) {
-        ++c.unit_->traffic.read_commands;
-        c.unit_->traffic.read_bytes += c.transfer_bytes_;
+        c.unit_->traffic.read(c.transfer_bytes_);
         const StoreCapabilities& store = c.unit_->capabilities();
         if (c.fua_ && store.volatile_cache && c.unit_->state().mode_pages.write_cache_enabled) {
             // SBC-4 4.15: what is read with FUA is on the medium.
@@ -124,8 +123,7 @@ Step DeviceServer::execute_write(Command& c) {
     if (c.transfer_bytes_ == 0)
         return succeed(c);
     if (c.phase_ == write_start) {
-        ++c.unit_->traffic.write_commands;
-        c.unit_->traffic.write_bytes += c.transfer_bytes_;
+        c.unit_->traffic.wrote(c.transfer_bytes_);
         c.phase_ = write_data;
         c.fua_ = write_must_be_durable(c);
     }

@@ -108,8 +108,7 @@ bool DeviceServer::prepare_write_and_verify(Command& c) {
 Step DeviceServer::execute_write_and_verify(Command& c) {
     if (c.transfer_bytes_ == 0)
         return succeed(c);
-    ++c.unit_->traffic.write_commands;
-    c.unit_->traffic.write_bytes += c.transfer_bytes_;
+    c.unit_->traffic.wrote(c.transfer_bytes_);
     c.phase_ = verify_write;
     return next_write(c, c.data_out);
 }
@@ -158,17 +157,23 @@ Step DeviceServer::execute_compare_and_write(Command& c) {
     return Step::waiting;
 }
 
-void DeviceServer::fence_stands(Command& c) noexcept {
+// It may have been aborted, or the medium have become smaller.
+bool DeviceServer::may_use_fence(Command& c) noexcept {
     if (c.abort_) {
         end_aborted(c);
-        return;
+        return false;
     }
     if (c.end_block_ > c.unit_->state().geometry.blocks) {
         refuse(c, scsi::make_sense(scsi::sense::logical_block_address_out_of_range));
-        return;
+        return false;
     }
-    ++c.unit_->traffic.write_commands;
-    c.unit_->traffic.write_bytes += c.transfer_bytes_ / 2;
+    return true;
+}
+
+void DeviceServer::fence_stands(Command& c) noexcept {
+    if (!may_use_fence(c))
+        return;
+    c.unit_->traffic.wrote(c.transfer_bytes_ / 2);
     c.fua_ = write_must_be_durable(c);
     c.phase_ = compare_read;
     drive(c, next_compare_and_write(c));

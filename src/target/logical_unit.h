@@ -114,6 +114,16 @@ class LogicalUnitView {
         std::uint64_t write_errors = 0;
         std::uint64_t verify_errors = 0;
         std::uint64_t non_medium_errors = 0;
+
+        // A command that moves so much begins.
+        void read(std::uint64_t bytes) noexcept {
+            ++read_commands;
+            read_bytes += bytes;
+        }
+        void wrote(std::uint64_t bytes) noexcept {
+            ++write_commands;
+            write_bytes += bytes;
+        }
     };
     // Since the unit was opened, at most FFFFh.
     [[nodiscard]] std::uint16_t power_on_hours() const noexcept;
