@@ -136,9 +136,9 @@ TEST_F(CopiesByStore, ErrorsNameTheSideThatFails) {
         TestCommand& command = start({block_to_block(0, 1, 8, 0, 0)});
         ASSERT_TRUE(rig.wait(0, [&] { return media[1]->held() == 1; }));
         media[1]->fail_next(StoreOpcode::copy, StoreStatus::medium_error);
-        media[1]->release();
         if (source)
             media[0]->fail_next(StoreOpcode::read, StoreStatus::medium_error, 0);
+        media[1]->release();
         rig.settle();
         ASSERT_TRUE(rig.wait(0, [&] { return command.ended(); }));
         EXPECT_EQ(reported(command), source ? "0d01: 02 3/11/00" : "");
