@@ -229,9 +229,11 @@ TEST_F(Copies, APartOfABlockThatAnotherWritesIsReadAnew) {
         make_copy(lid1_list(all(), {bytes_to_bytes(0, 1, 8, 0, 0, 0, 8)}), *nexus);
     rig.start(command, *nexus);
     ASSERT_TRUE(rig.wait(0, [&] { return media[1]->held() == 1; }));
-    // The block is read already where it is held; then somebody writes it.
-    media[1]->release();
+    // The block is read, and looked at once more before it is written; in between somebody writes.
+    media[1]->let_pass();
+    ASSERT_TRUE(rig.wait(0, [&] { return media[1]->held() == 1; }));
     media[1]->write(0, Bytestring(512, 0x22));
+    media[1]->release();
     ASSERT_TRUE(rig.wait(0, [&] { return command.ended(); }));
     EXPECT_EQ(command.status, Status::good);
     Bytestring expected(512, 0x22);

@@ -32,10 +32,17 @@ void FakeMedium::hold(std::optional<StoreOpcode> opcode) {
 }
 
 void FakeMedium::release() {
-    std::vector<Held> held;
     {
         const std::lock_guard lock(mutex_);
         holding_ = false;
+    }
+    let_pass();
+}
+
+void FakeMedium::let_pass() {
+    std::vector<Held> held;
+    {
+        const std::lock_guard lock(mutex_);
         held.swap(held_);
     }
     for (const Held& one : held)

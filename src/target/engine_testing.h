@@ -35,6 +35,8 @@ class FakeMedium {
     void hold(std::optional<StoreOpcode> opcode);
     // Lets go of what is held, and holds no more.
     void release();
+    // Lets go of what is held, and holds what follows.
+    void let_pass();
     [[nodiscard]] std::size_t held();
     // The next request of this kind ends with `status`.
     void fail_next(StoreOpcode opcode, StoreStatus status, std::uint64_t error_lba = 0);
