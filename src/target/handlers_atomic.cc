@@ -35,12 +35,17 @@ void DeviceServer::AtomicHandlers::prepare(Command& c) {
     c.transfer_bytes_ = static_cast<std::uint32_t>(c.decoded_.blocks * c.unit_->block_bytes());
 }
 
+bool DeviceServer::AtomicHandlers::check_orwrite(Command& c) {
+    const auto fields = scsi::decode_orwrite(c.cdb);
+    if (!fields)
+        refuse(c, fields.error());
+    return fields.has_value();
+}
+
 // What is there and what is sent, side by side.
 bool DeviceServer::AtomicHandlers::prepare_orwrite(Command& c) {
-    if (const auto fields = scsi::decode_orwrite(c.cdb); !fields) {
-        refuse(c, fields.error());
+    if (!check_orwrite(c))
         return false;
-    }
     prepare(c);
     c.phase_ = phase_read;
     const std::uint64_t bytes = 2 * std::uint64_t{c.transfer_bytes_};
@@ -63,49 +68,66 @@ bool DeviceServer::AtomicHandlers::prepare_write_atomic(Command& c) {
     return true;
 }
 
+Step DeviceServer::AtomicHandlers::execute(Command& c) {
+    if (is_orwrite(*c.row_))
+        return order_orwrite(c, start);
+    if (c.decoded_.blocks == 0)
+        return succeed(c);  // there is nothing to be kept out of
+    c.unit_->unit().raise_fence({{c.first_block_, c.end_block_}, FenceKind::unseen},
+                                [&c](FenceId fence) {
+                                    c.fence_ = fence;
+                                    if (may_use_fence(c))
+                                        drive(c, start(c));
+                                });
+    return Step::waiting;
+}
+
 // A change of the generation waits for every ORWRITE, and every ORWRITE for it: its fence is around
 // the whole medium. So none of them meets generations that change.
-Step DeviceServer::AtomicHandlers::execute(Command& c) {
-    const bool atomic = c.phase_ == phase_write;
-    const bool whole_medium = !atomic && changes_generation(orwrite_fields(c.cdb));
+Step DeviceServer::AtomicHandlers::order_orwrite(Command& c, Step (*work)(Command&)) {
+    const bool whole_medium = changes_generation(orwrite_fields(c.cdb));
     if (c.decoded_.blocks == 0 && !whole_medium) {
-        fence_stands(c);  // there is nothing to be kept out of
+        orwrite_stands(c, work);  // there is nothing to be kept out of
         return Step::waiting;
     }
     const BlockRange range =
         whole_medium ? BlockRange{0, ~std::uint64_t{0}} : BlockRange{c.first_block_, c.end_block_};
-    const FenceKind kind = atomic ? FenceKind::unseen : FenceKind::exclusive;
-    c.unit_->unit().raise_fence({range, kind}, [&c](FenceId fence) {
+    c.unit_->unit().raise_fence({range, FenceKind::exclusive}, [&c, work](FenceId fence) {
         c.fence_ = fence;
-        fence_stands(c);
+        orwrite_stands(c, work);
     });
     return Step::waiting;
 }
 
-void DeviceServer::AtomicHandlers::fence_stands(Command& c) noexcept {
+void DeviceServer::AtomicHandlers::orwrite_stands(Command& c, Step (*work)(Command&)) {
     if (!may_use_fence(c))
         return;
-    if (is_orwrite(*c.row_)) {
-        const auto action = scsi::orwrite_action(orwrite_fields(c.cdb), c.unit_->state().orwrite);
-        if (action == scsi::OrwriteAction::refuse) {
+    switch (scsi::orwrite_action(orwrite_fields(c.cdb), c.unit_->state().orwrite)) {
+        case scsi::OrwriteAction::refuse:
             refuse(c, scsi::make_sense(scsi::sense::orwrite_generation_does_not_match));
             return;
-        }
-        if (action == scsi::OrwriteAction::discard) {
+        case scsi::OrwriteAction::discard:
             succeed(c);
             return;
-        }
+        case scsi::OrwriteAction::perform:
+            drive(c, c.decoded_.blocks == 0 ? written(c) : work(c));
+            return;
     }
-    if (c.decoded_.blocks == 0) {
-        written(c);
-        return;
-    }
-    c.unit_->traffic.wrote(c.transfer_bytes_);
-    c.fua_ = write_must_be_durable(c);
-    drive(c, next(c));
 }
 
-// The blocks are there, and durable if they must be.
+Step DeviceServer::AtomicHandlers::start(Command& c) {
+    c.unit_->traffic.wrote(c.transfer_bytes_);
+    c.fua_ = write_must_be_durable(c);
+    return next(c);
+}
+
+void DeviceServer::AtomicHandlers::combine(const Command& c, MutableBytes sent, Bytes found) {
+    if (changes_generation(orwrite_fields(c.cdb)))
+        std::ranges::transform(sent, found, sent.begin(), std::bit_and());
+    else
+        std::ranges::transform(sent, found, sent.begin(), std::bit_or());
+}
+
 Step DeviceServer::AtomicHandlers::written(Command& c) {
     if (!is_orwrite(*c.row_) || !changes_generation(orwrite_fields(c.cdb)))
         return succeed(c);
@@ -137,11 +159,7 @@ Step DeviceServer::AtomicHandlers::resume(Command& c) {
     if (c.done_blocks_ < c.decoded_.blocks)
         return next(c);
     if (c.phase_ == phase_read) {
-        const Bytes found = c.buffer_.bytes(c.buffer_bytes_).subspan(c.transfer_bytes_);
-        if (changes_generation(orwrite_fields(c.cdb)))
-            std::ranges::transform(c.data_out, found, c.data_out.begin(), std::bit_and());
-        else
-            std::ranges::transform(c.data_out, found, c.data_out.begin(), std::bit_or());
+        combine(c, c.data_out, c.buffer_.bytes(c.buffer_bytes_).subspan(c.transfer_bytes_));
         c.phase_ = phase_write;
         c.done_blocks_ = 0;
         return next(c);

@@ -12,11 +12,21 @@ struct DeviceServer::AtomicHandlers {
     static Step execute(Command&);
     static Step resume(Command&);
 
+    // What an ORWRITE does, with or without protection information on the wire. False: it has been
+    // refused.
+    static bool check_orwrite(Command&);
+    // Does `work`, of one block or more, behind a fence if the generations allow that.
+    static Step order_orwrite(Command&, Step (*work)(Command&));
+    // Of what is sent and what is there: what shall be.
+    static void combine(const Command&, MutableBytes sent, Bytes found);
+    // The blocks are there, and durable if they must be.
+    static Step written(Command&);
+
   private:
     static void prepare(Command&);
-    static void fence_stands(Command&) noexcept;
+    static void orwrite_stands(Command&, Step (*work)(Command&));
+    static Step start(Command&);
     static Step next(Command&);
-    static Step written(Command&);
 };
 
 }  // namespace olio::target

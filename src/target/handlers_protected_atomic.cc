@@ -18,6 +18,7 @@ using P = DeviceServer::ProtectionHandlers;
 
 // Apart from the phases of a write, which comes behind the reading.
 constexpr std::uint8_t reading = 0x80;
+constexpr std::uint8_t flushing = 0x81;
 
 }  // namespace
 
@@ -52,7 +53,7 @@ Step P::execute_write_atomic(Command& c) {
 // --- ORWRITE ---
 
 bool P::prepare_orwrite(Command& c) {
-    if (!prepare_write(c))
+    if (!AtomicHandlers::check_orwrite(c) || !prepare_write(c))
         return false;
     c.access_ = MediumAccess::none;
     c.buffer_bytes_ = static_cast<std::uint32_t>(layout_of(c, c.decoded_.blocks).end);
@@ -60,7 +61,7 @@ bool P::prepare_orwrite(Command& c) {
 }
 
 Step P::execute_orwrite(Command& c) {
-    return behind_fence(c, FenceKind::exclusive, start_orwrite);
+    return AtomicHandlers::order_orwrite(c, start_orwrite);
 }
 
 Step P::start_orwrite(Command& c) {
@@ -82,16 +83,20 @@ Step P::next_orwrite(Command& c) {
 
 // The blocks get new guards; the other tags are those that the host has sent.
 Step P::resume_orwrite(Command& c) {
-    if (c.phase_ != reading)
-        return resume_write(c);
-    const Layout layout = layout_of(c, data_out_blocks(c));
-    const MutableBytes into = c.data_out.subspan(c.done_blocks_ * layout.block_bytes,
-                                                 c.step_blocks_ * layout.block_bytes);
-    std::ranges::transform(into, c.io_.data, into.begin(), [](std::uint8_t a, std::uint8_t b) {
-        return static_cast<std::uint8_t>(a | b);
-    });
+    if (c.phase_ == flushing)
+        return AtomicHandlers::written(c);
     c.done_blocks_ += c.step_blocks_;
-    if (c.done_blocks_ < c.decoded_.blocks)
+    const bool more = c.done_blocks_ < c.decoded_.blocks;
+    if (c.phase_ != reading) {
+        if (more)
+            return next_write(c);
+        c.phase_ = flushing;
+        return ask_flush(c) ? Step::submit : AtomicHandlers::written(c);
+    }
+    const Layout layout = layout_of(c, data_out_blocks(c));
+    const std::size_t first = (c.done_blocks_ - c.step_blocks_) * layout.block_bytes;
+    AtomicHandlers::combine(c, c.data_out.subspan(first, c.io_.data.size()), c.io_.data);
+    if (more)
         return next_orwrite(c);
     scsi::renew_guards(c.data_out.first(c.decoded_.blocks * layout.block_bytes),
                        tuples_of(c, layout, 0, c.decoded_.blocks), layout.block_bytes);

@@ -1,4 +1,5 @@
 // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC and WRITE STREAM with tuples on the wire.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -203,6 +204,82 @@ TEST_F(ProtectionAtomicTest, OrwriteChecksBothSidesAsOrprotectSays) {
                 } else {
                     EXPECT_EQ(command.status, Status::good) << int{field} << tag << on_medium;
                 }
+            }
+}
+
+Data orwrite_32(std::uint8_t protect, std::uint32_t blocks, std::uint32_t expected,
+                bool change = false, std::uint32_t next = 0, std::uint8_t policy = 0) {
+    Data cdb(32);
+    cdb[0] = 0x7F;
+    cdb[2] = change ? 1 : 0;
+    cdb[3] = policy;
+    cdb[7] = 0x18;
+    cdb[9] = 0x0E;
+    cdb[10] = static_cast<std::uint8_t>(protect << 5);
+    store_be(cdb.data() + 12, std::uint64_t{30});
+    store_be(cdb.data() + 20, expected);
+    store_be(cdb.data() + 24, next);
+    store_be(cdb.data() + 28, blocks);
+    return cdb;
+}
+
+// SBC-4 4.27: ORPROTECT changes what is checked, never what is done.
+TEST_F(ProtectionAtomicTest, OrwriteMindsTheGenerationsWhateverOrprotectSays) {
+    constexpr std::uint32_t current = 7;
+    constexpr std::uint32_t previous = 0;
+    constexpr std::uint32_t other = 3;
+    struct Row {
+        bool change;
+        std::uint8_t policy;
+        std::uint32_t expected;
+        char result;  // O: ORed, A: ANDed, D: discarded, R: refused
+    };
+    constexpr std::array rows{
+        Row{false, 7, current, 'O'},  Row{false, 7, previous, 'R'}, Row{false, 7, other, 'R'},
+        Row{false, 2, previous, 'D'}, Row{false, 2, other, 'R'},    Row{false, 3, other, 'O'},
+        Row{false, 5, other, 'D'},    Row{true, 7, current, 'A'},   Row{true, 7, previous, 'R'},
+        Row{true, 3, other, 'R'},
+    };
+    for (const std::uint8_t protect : {0, 1})
+        for (const std::uint16_t blocks : {1, 700})
+            for (const Row& row : rows) {
+                SCOPED_TRACE(fmt::format("ORPROTECT {}, {} blocks, change {}, policy {}, {}",
+                                         protect, blocks, row.change, row.policy, row.expected));
+                format(1);
+                const Data before = pattern(blocks, 1);
+                const Data sent = pattern(blocks, 2);
+                const Data on_wire = protect == 0 ? sent : interleaved(sent, 30);
+                ASSERT_EQ(rig.write(*nexus, 30, before).status, Status::good);
+                ASSERT_EQ(
+                    rig.run(*nexus, orwrite_32(protect, 0, 0, true, current, row.policy)).status,
+                    Status::good)
+                    << "a change without blocks";
+                const TestCommand& command = rig.run(
+                    *nexus, orwrite_32(protect, blocks, row.expected, row.change, 8, 7), on_wire);
+                Data after = before;
+                for (std::size_t i = 0; i < after.size(); ++i)
+                    after[i] = row.result == 'O'   ? before[i] | sent[i]
+                               : row.result == 'A' ? before[i] & sent[i]
+                                                   : before[i];
+                EXPECT_EQ(rig.read(*nexus, 30, blocks).in, after);
+                if (row.result == 'R')
+                    EXPECT_EQ(command.additional(), 0x2C0CU);
+                else
+                    EXPECT_EQ(command.status, Status::good);
+                const std::uint32_t now = row.result == 'A' ? 8 : current;
+                EXPECT_EQ(rig.run(*nexus, orwrite_32(protect, 0, now, true, 9, 7)).status,
+                          Status::good)
+                    << "it has the generation that it should have";
+                EXPECT_EQ(rig.run(*nexus, cdb_16(opcode_orwrite, protect, 30, blocks), on_wire)
+                              .additional(),
+                          0x2C0CU)
+                    << "ORWRITE(16) expects generation zero";
+                Data reserved = orwrite_32(protect, blocks, 9);
+                reserved[2] = 3;
+                EXPECT_EQ(rig.run(*nexus, reserved, on_wire).additional(), 0x2400U);
+                EXPECT_EQ(rig.run(*nexus, orwrite_32(protect, blocks, 9, true, 1, 1), on_wire)
+                              .additional(),
+                          0x2400U);
             }
 }
 
