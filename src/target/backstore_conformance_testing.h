@@ -25,6 +25,7 @@ struct ConformanceSubject {
     std::string name;
     std::function<Result<std::unique_ptr<Backstore>>()> make;
     reactor::Backend backend = reactor::Backend::epoll;
+    bool copies_keep_holes = true;
 };
 inline constexpr std::uint64_t conformance_bytes = 24 << 20;
 

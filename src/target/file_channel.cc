@@ -5,6 +5,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -372,12 +373,21 @@ enum class Piece : std::uint8_t {
     both_holes,  // there is nothing to do
 };
 
-// How far the hole goes that begins at `offset`: 0 if there is data. At most `length`.
-std::uint64_t hole_at(int descriptor, std::uint64_t offset, std::uint64_t length) noexcept {
+// How far the hole goes that begins at `offset`: 0 if there is data. At most `length`. EIO where
+// the file ends before that: behind its end there is nothing, not zeros.
+std::expected<std::uint64_t, int> hole_at(int descriptor, std::uint64_t offset,
+                                          std::uint64_t length) noexcept {
     const off_t data = ::lseek(descriptor, static_cast<off_t>(offset), SEEK_DATA);
-    if (data < 0)
-        return errno == ENXIO ? length : 0;
-    return std::min(length, static_cast<std::uint64_t>(data) - offset);
+    if (data >= 0)
+        return std::min(length, static_cast<std::uint64_t>(data) - offset);
+    if (errno != ENXIO)
+        return 0;
+    struct stat facts{};
+    if (::fstat(descriptor, &facts) != 0)
+        return std::unexpected(errno);
+    if (static_cast<std::uint64_t>(facts.st_size) < offset + length)
+        return std::unexpected(EIO);
+    return length;
 }
 
 std::uint64_t data_at(int descriptor, std::uint64_t offset, std::uint64_t length) noexcept {
@@ -392,7 +402,8 @@ std::uint64_t data_at(int descriptor, std::uint64_t offset, std::uint64_t length
 // read.
 void FileChannel::start_copy(StoreIo& io) noexcept {
     const auto& source = static_cast<const FileChannel&>(*io.source);
-    if (!source.backing_->seeks_holes || backing_->zero_mode == 0) {
+    if (!source.backing_->holes_are_exact || !backing_->holes_are_exact ||
+        backing_->zero_mode == 0) {
         copy_piece(io, io.blocks * backing_->block_bytes - io.progress);
         return;
     }
@@ -405,19 +416,20 @@ void FileChannel::start_copy(StoreIo& io) noexcept {
             request.source_lba * from.backing_->block_bytes + request.progress;
         const std::uint64_t left = request.blocks * self.backing_->block_bytes - request.progress;
         std::uint64_t& length = View{request}.value();
-        length = hole_at(from.descriptor_, from_at, left);
+        // Where the source ends too early, copying finds that out.
+        length = hole_at(from.descriptor_, from_at, left).value_or(0);
         if (length == 0) {
             length = data_at(from.descriptor_, from_at, left);
             return static_cast<std::int64_t>(Piece::data);
         }
-        const std::uint64_t own =
-            self.backing_->seeks_holes ? hole_at(self.descriptor_, at, length) : 0;
-        if (own == 0) {
-            if (self.backing_->seeks_holes)
-                length = data_at(self.descriptor_, at, length);
+        const auto own = hole_at(self.descriptor_, at, length);
+        if (!own)
+            return -own.error();
+        if (*own == 0) {
+            length = data_at(self.descriptor_, at, length);
             return static_cast<std::int64_t>(Piece::hole);
         }
-        length = own;
+        length = *own;
         return static_cast<std::int64_t>(Piece::both_holes);
     });
 }

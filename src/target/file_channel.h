@@ -68,7 +68,10 @@ struct FileBacking {
     bool page_cache = true;  // writes go through the page cache: see above
     bool read_only = false;
     bool seeks_holes = false;  // extent_status by SEEK_DATA and SEEK_HOLE
-    bool copies = false;       // a regular file: copy by copy_file_range(2)
+    // What SEEK_DATA calls a hole has no data, not even in the page cache: so a copy may leave it
+    // out.
+    bool holes_are_exact = false;
+    bool copies = false;  // a regular file: copy by copy_file_range(2)
     // zero_mode leaves allocated extents without data, to which writing needs no more space, and
     // FIEMAP tells them from holes: anchored blocks.
     bool anchors = false;

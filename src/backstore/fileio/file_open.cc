@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
@@ -177,12 +178,30 @@ std::uint32_t direct_alignment(int descriptor) {
     return 0;
 }
 
-// Whether what has been allocated can be written without more space, whatever has been copied or
-// snapshotted: not where a write goes to another place.
-bool writes_in_place(int descriptor) {
+// What is known of the file systems; of one that is not here the worst is taken for granted.
+struct FileSystem {
+    std::uint64_t magic = 0;
+    // SEEK_DATA also finds data that have not been written back, which others (over FUSE, ZFS) may
+    // call a hole.
+    bool holes_are_exact = false;
+    // What has been allocated can be written without more space, whatever has been copied or
+    // snapshotted: not where a write goes to another place.
+    bool writes_in_place = false;
+};
+constexpr std::array file_systems{
+    FileSystem{.magic = EXT4_SUPER_MAGIC, .holes_are_exact = true, .writes_in_place = true},
+    FileSystem{.magic = XFS_SUPER_MAGIC, .holes_are_exact = true, .writes_in_place = true},
+    FileSystem{.magic = BTRFS_SUPER_MAGIC, .holes_are_exact = true},
+    FileSystem{.magic = TMPFS_MAGIC, .holes_are_exact = true},
+};
+
+FileSystem file_system_of(int descriptor) {
     struct statfs facts{};
-    return ::fstatfs(descriptor, &facts) == 0 &&
-           (facts.f_type == EXT4_SUPER_MAGIC || facts.f_type == XFS_SUPER_MAGIC);
+    if (::fstatfs(descriptor, &facts) != 0)
+        return {};
+    const auto magic = static_cast<std::uint32_t>(facts.f_type);
+    const auto* const found = std::ranges::find(file_systems, magic, &FileSystem::magic);
+    return found == file_systems.end() ? FileSystem{} : *found;
 }
 
 // Whether FIEMAP shows what has just been allocated at `offset`.
@@ -194,14 +213,14 @@ bool shows_unwritten(int descriptor, off_t offset) {
 
 // Asks the file system by a request just behind the end of the file, where nothing is; a block that
 // it may have allocated there is given back.
-void probe_ranges(int descriptor, OpenedFile& file) {
+void probe_ranges(int descriptor, const FileSystem& system, OpenedFile& file) {
     const off_t behind = (static_cast<off_t>(file.size_bytes) + 0xffff) & ~off_t{0xffff};
     file.punches_holes =
         ::fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, behind, 0x10000) == 0;
     file.zeroes_ranges =
         ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, behind, 0x10000) == 0 ||
         errno == ENOSPC || errno == EDQUOT;
-    file.anchors = file.zeroes_ranges && file.punches_holes && writes_in_place(descriptor) &&
+    file.anchors = file.zeroes_ranges && file.punches_holes && system.writes_in_place &&
                    shows_unwritten(descriptor, behind);
     if (file.zeroes_ranges && ::ftruncate(descriptor, static_cast<off_t>(file.size_bytes)) != 0)
         log::debug("ftruncate after a probe: {}", std::generic_category().message(errno));
@@ -252,9 +271,11 @@ Result<OpenedFile> open_file(const Options& options) {
                                     "blocks of 4096 bytes, or serve it without `direct`",
                                     options.path, file.alignment_bytes));
     }
+    const FileSystem system = file_system_of(number);
     if (!file.read_only)
-        probe_ranges(number, file);
+        probe_ranges(number, system, file);
     file.seeks_holes = ::lseek(number, 0, SEEK_HOLE) >= 0;
+    file.holes_are_exact = file.seeks_holes && system.holes_are_exact;
     const std::unique_ptr<char, FreeDeleter> canonical(::realpath(options.path.c_str(), nullptr));
     file.canonical_path = canonical ? canonical.get() : options.path;
     return file;

@@ -23,7 +23,8 @@ struct OpenedFile {
     bool punches_holes = false;
     bool zeroes_ranges = false;
     bool seeks_holes = false;
-    bool anchors = false;  // FileBacking::anchors
+    bool holes_are_exact = false;  // FileBacking::holes_are_exact
+    bool anchors = false;          // FileBacking::anchors
 };
 
 Result<OpenedFile> open_file(const Options& options);

@@ -72,6 +72,7 @@ class RegularFile final : public FileStore {
         backing_->page_cache = !options.direct;
         backing_->read_only = file.read_only;
         backing_->seeks_holes = file.seeks_holes;
+        backing_->holes_are_exact = file.holes_are_exact;
         backing_->prefetches = !options.direct;
         backing_->copies = true;
         backing_->unmap_mode = file.punches_holes ? punch : 0;

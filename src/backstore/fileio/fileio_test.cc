@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -56,9 +57,22 @@ void make_file(const std::string& path, std::uint64_t size_bytes) {
     ::close(made);
 }
 
+std::uint32_t file_system_of(const std::string& path) {
+    struct statfs facts{};
+    EXPECT_EQ(::statfs(path.c_str(), &facts), 0);
+    return static_cast<std::uint32_t>(facts.f_type);
+}
+
+bool has_exact_holes(const std::string& path) {
+    const std::uint32_t type = file_system_of(path);
+    return type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC ||
+           type == TMPFS_MAGIC;
+}
+
 ConformanceSubject subject(const std::string& name, const Options& options) {
     static const Folder folder;
-    return {name, [name, options]() -> Result<std::unique_ptr<target::Backstore>> {
+    return {name,
+            [name, options]() -> Result<std::unique_ptr<target::Backstore>> {
                 Options own = options;
                 own.path = folder.file(name);
                 own.size_bytes = conformance_bytes;
@@ -67,7 +81,8 @@ ConformanceSubject subject(const std::string& name, const Options& options) {
                 if (!made && own.direct && made.error().code == EINVAL)
                     return fail(ENOTSUP, made.error().message);
                 return made;
-            }};
+            },
+            reactor::Backend::epoll, has_exact_holes(folder.path())};
 }
 
 Options blocks_of(std::uint32_t block_bytes, bool direct) {
@@ -465,14 +480,44 @@ TEST(Fileio, ASimulatedDiskCanBeAttached) {
     EXPECT_FALSE(attach(attachment));
 }
 
+TEST(Fileio, BehindTheEndOfAFileCutShortNothingIsCopied) {
+    RunningReactor reactor(reactor::Backend::epoll);
+    ASSERT_EQ(reactor.problem(), "");
+    const Folder folder;
+    const std::string paths[] = {folder.file("source"), folder.file("destination")};
+    for (const std::string& cut : paths) {
+        SCOPED_TRACE(cut);
+        const auto source = open(at(paths[0], mib));
+        const auto destination = open(at(paths[1], mib));
+        ASSERT_TRUE(source && destination);
+        StoreUser from(reactor, **source);
+        StoreUser to(reactor, **destination);
+        AlignedBytes data(mib / 2);
+        data.pattern(7);
+        const bool source_is_cut = &cut == paths;
+        if (source_is_cut) {
+            ASSERT_EQ(to.write(1024, data), StoreStatus::good);
+        }
+        ASSERT_EQ(::truncate(cut.c_str(), mib / 4), 0);
+        EXPECT_NE(to.copy(1024, 1024, 1024, &from), StoreStatus::good);
+        EXPECT_NE(to.copy(256, 1024, 256, &from), StoreStatus::good) << "over its end";
+        if (source_is_cut) {
+            AlignedBytes got(mib / 2 - 128 * 1024);
+            ASSERT_EQ(to.read(1280, got), StoreStatus::good);
+            EXPECT_TRUE(std::ranges::equal(got.view(), data.view().subspan(128 * 1024)));
+        }
+        for (const std::string& path : paths)
+            ASSERT_EQ(::truncate(path.c_str(), mib), 0);
+    }
+}
+
 // Where a write goes to another place, what is allocated is no promise.
 TEST(Fileio, AnchorsBlocksOnFileSystemsThatWriteInPlace) {
     const Folder folder;
     const auto made = open(at(folder.file("disk"), mib));
     ASSERT_TRUE(made);
-    struct statfs facts{};
-    ASSERT_EQ(::statfs(folder.path().c_str(), &facts), 0);
-    const bool in_place = facts.f_type == EXT4_SUPER_MAGIC || facts.f_type == XFS_SUPER_MAGIC;
+    const std::uint32_t type = file_system_of(folder.path());
+    const bool in_place = type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC;
     EXPECT_EQ((*made)->capabilities().anchor == target::Support::native, in_place);
     struct stat file{};
     ASSERT_EQ(::stat(folder.file("disk").c_str(), &file), 0);
