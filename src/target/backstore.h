@@ -174,6 +174,9 @@ struct StoreCapabilities {
     std::uint64_t maximum_unmap_blocks = 0;  // one request; 0: no limit of its own
     std::uint32_t maximum_io_bytes = 0;      // one read or write; 0: no limit of its own
     bool reports_space = false;              // Backstore::space works
+    // StoreOpcode::copy may let both sides share what they had space of their own for: writing
+    // there may then need more.
+    bool copies_share_blocks = false;
     bool erases = false;  // what was given up (may_unmap) is gone for good, wherever one looks
     // A write of at most this many bytes in one request is all there or not at all, whenever the
     // power goes. 0: no write is.

@@ -1,4 +1,5 @@
 // Copies that the stores carry out by themselves, and what copies may do, whoever carries them out.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -151,6 +152,36 @@ TEST_F(CopiesByStore, StoresOfDifferentKindsAreReadAndWritten) {
     EXPECT_EQ(copy({block_to_block(0, 1, 1, 0, 0)}).status, Status::good);
     EXPECT_EQ(media[1]->read(0, 1), pattern(512, 1));
     EXPECT_EQ(count(StoreOpcode::copy), 0u);
+}
+
+// A disk that is not thin has been promised its space: no copy takes it away.
+TEST_F(CopiesByStore, ADiskThatIsNotThinSharesNoBlocks) {
+    for (const bool shares : {false, true})
+        for (const bool thin_source : {false, true})
+            for (const bool thin_destination : {false, true}) {
+                SCOPED_TRACE(fmt::format("{} {} {}", shares, thin_source, thin_destination));
+                EngineRig other;
+                std::vector<std::shared_ptr<FakeMedium>> both{medium_named(8), medium_named(9)};
+                std::vector<LogicalUnit*> made;
+                for (const auto& medium : both) {
+                    medium->copies = true;
+                    medium->capabilities.copies_share_blocks = shares;
+                    LogicalUnitOptions options;
+                    options.name = medium->identification.serial;
+                    options.thin = medium == both[0] ? thin_source : thin_destination;
+                    made.push_back(other.add_unit(make_fake_store(medium), options));
+                }
+                TestNexus& by = other.add_nexus(0, made);
+                both[0]->write(0, pattern(512 * 8, 1));
+                const Bytestring list =
+                    lid1_list({scsi::testing::cscd(both[0]->identification.naa),
+                               scsi::testing::cscd(both[1]->identification.naa)},
+                              {block_to_block(0, 1, 8, 0, 0)});
+                EXPECT_EQ(other.run(by, copy_cdb(0, list.size()), list).status, Status::good);
+                EXPECT_EQ(both[1]->read(0, 8), pattern(512 * 8, 1));
+                EXPECT_EQ(both[1]->count(StoreOpcode::copy) != 0,
+                          !shares || (thin_source && thin_destination));
+            }
 }
 
 // --- Durability ---

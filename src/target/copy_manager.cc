@@ -420,6 +420,15 @@ void CopyOperation::write_edge() {
 
 // --- Copies by the stores ---
 
+namespace {
+
+// Whoever was promised the space of the whole disk must not lose it to a copy.
+bool keeps_its_space(const ITLNexus& itl) noexcept {
+    return itl.view().state().provisioning.unmap || !itl.view().capabilities().copies_share_blocks;
+}
+
+}  // namespace
+
 // Whole blocks of both sides, of stores that are of a kind, and nothing of it onto itself.
 bool CopyOperation::stores_can_copy() const noexcept {
     const scsi::CopyMove& move = job_.moves[move_];
@@ -434,6 +443,8 @@ bool CopyOperation::stores_can_copy() const noexcept {
                                     ? chunk_.destination_byte - chunk_.source_byte
                                     : chunk_.source_byte - chunk_.destination_byte;
     if (job_.units[move.source] == job_.units[move.destination] && apart < chunk_.bytes)
+        return false;
+    if (!keeps_its_space(*source) || !keeps_its_space(*destination))
         return false;
     const void* const family = source->view().channel().copy_family();
     return family != nullptr && family == destination->view().channel().copy_family();

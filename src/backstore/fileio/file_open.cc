@@ -184,15 +184,16 @@ struct FileSystem {
     // SEEK_DATA also finds data that have not been written back, which others (over FUSE, ZFS) may
     // call a hole.
     bool holes_are_exact = false;
-    // What has been allocated can be written without more space, whatever has been copied or
-    // snapshotted: not where a write goes to another place.
-    bool writes_in_place = false;
+    // A copy takes blocks of its own (copy_file_range), and what has been allocated can be written
+    // without more space: not where files can share blocks, which are then written to another
+    // place.
+    bool shares_blocks = true;
 };
 constexpr std::array file_systems{
-    FileSystem{.magic = EXT4_SUPER_MAGIC, .holes_are_exact = true, .writes_in_place = true},
-    FileSystem{.magic = XFS_SUPER_MAGIC, .holes_are_exact = true, .writes_in_place = true},
+    FileSystem{.magic = EXT4_SUPER_MAGIC, .holes_are_exact = true, .shares_blocks = false},
+    FileSystem{.magic = TMPFS_MAGIC, .holes_are_exact = true, .shares_blocks = false},
+    FileSystem{.magic = XFS_SUPER_MAGIC, .holes_are_exact = true},
     FileSystem{.magic = BTRFS_SUPER_MAGIC, .holes_are_exact = true},
-    FileSystem{.magic = TMPFS_MAGIC, .holes_are_exact = true},
 };
 
 FileSystem file_system_of(int descriptor) {
@@ -220,7 +221,7 @@ void probe_ranges(int descriptor, const FileSystem& system, OpenedFile& file) {
     file.zeroes_ranges =
         ::fallocate(descriptor, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, behind, 0x10000) == 0 ||
         errno == ENOSPC || errno == EDQUOT;
-    file.anchors = file.zeroes_ranges && file.punches_holes && system.writes_in_place &&
+    file.anchors = file.zeroes_ranges && file.punches_holes && !system.shares_blocks &&
                    shows_unwritten(descriptor, behind);
     if (file.zeroes_ranges && ::ftruncate(descriptor, static_cast<off_t>(file.size_bytes)) != 0)
         log::debug("ftruncate after a probe: {}", std::generic_category().message(errno));
@@ -275,6 +276,7 @@ Result<OpenedFile> open_file(const Options& options) {
     if (!file.read_only)
         probe_ranges(number, system, file);
     file.seeks_holes = ::lseek(number, 0, SEEK_HOLE) >= 0;
+    file.copies_share_blocks = system.shares_blocks;
     file.holes_are_exact = file.seeks_holes && system.holes_are_exact;
     const std::unique_ptr<char, FreeDeleter> canonical(::realpath(options.path.c_str(), nullptr));
     file.canonical_path = canonical ? canonical.get() : options.path;

@@ -25,6 +25,7 @@ struct OpenedFile {
     bool seeks_holes = false;
     bool holes_are_exact = false;  // FileBacking::holes_are_exact
     bool anchors = false;          // FileBacking::anchors
+    bool copies_share_blocks = false;
 };
 
 Result<OpenedFile> open_file(const Options& options);

@@ -74,7 +74,9 @@ class RegularFile final : public FileStore {
         backing_->seeks_holes = file.seeks_holes;
         backing_->holes_are_exact = file.holes_are_exact;
         backing_->prefetches = !options.direct;
-        backing_->copies = true;
+        // Blocks that were allocated in advance are not given away for shared ones.
+        backing_->copies = !(options.preallocate && file.copies_share_blocks);
+        copies_share_blocks_ = file.copies_share_blocks;
         backing_->unmap_mode = file.punches_holes ? punch : 0;
         backing_->zero_mode = file.zeroes_ranges ? zero : 0;
         backing_->unmap_zeroes = file.punches_holes;
@@ -99,6 +101,7 @@ class RegularFile final : public FileStore {
     [[nodiscard]] target::StoreCapabilities capabilities() const override {
         target::StoreCapabilities able = FileStore::capabilities();
         able.reports_space = true;
+        able.copies_share_blocks = copies_share_blocks_;
         able.protection = protection_ ? Support::native : Support::none;
         return able;
     }
@@ -190,6 +193,7 @@ class RegularFile final : public FileStore {
     Options options_;
     target::OwnedDescriptor descriptor_;
     std::unique_ptr<ProtectionFile> protection_;  // null: none is kept
+    bool copies_share_blocks_ = false;
 };
 
 class AttachedFile final : public FileStore {

@@ -511,14 +511,24 @@ TEST(Fileio, BehindTheEndOfAFileCutShortNothingIsCopied) {
     }
 }
 
-// Where a write goes to another place, what is allocated is no promise.
-TEST(Fileio, AnchorsBlocksOnFileSystemsThatWriteInPlace) {
+// Where files can share blocks, what is allocated is no promise.
+TEST(Fileio, SpaceIsPromisedAloneWhereFilesShareNoBlocks) {
     const Folder folder;
     const auto made = open(at(folder.file("disk"), mib));
     ASSERT_TRUE(made);
     const std::uint32_t type = file_system_of(folder.path());
-    const bool in_place = type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC;
+    const bool in_place = type == EXT4_SUPER_MAGIC;
     EXPECT_EQ((*made)->capabilities().anchor == target::Support::native, in_place);
+    const bool shares = !in_place && type != TMPFS_MAGIC;
+    EXPECT_EQ((*made)->capabilities().copies_share_blocks, shares);
+    Options preallocated = at(folder.file("preallocated"), mib);
+    preallocated.preallocate = true;
+    const auto whole = open(preallocated);
+    ASSERT_TRUE(whole);
+    RunningReactor reactor(reactor::Backend::epoll);
+    ASSERT_EQ(reactor.problem(), "");
+    EXPECT_NE(StoreUser(reactor, **made).channel().copy_family(), nullptr);
+    EXPECT_EQ(StoreUser(reactor, **whole).channel().copy_family() == nullptr, shares);
     struct stat file{};
     ASSERT_EQ(::stat(folder.file("disk").c_str(), &file), 0);
     EXPECT_EQ(file.st_blocks, 0) << "trying it leaves nothing behind";
