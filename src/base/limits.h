@@ -34,10 +34,13 @@ inline constexpr std::uint32_t copy_segment_bytes = 256 << 20;
 inline constexpr std::uint32_t copy_chunk_bytes = 1 << 20;        // moved at a time
 inline constexpr std::uint32_t copy_store_chunk_bytes = 8 << 20;  // ... by the store itself
 inline constexpr std::uint32_t copy_held_bytes = 64 << 10;        // for RECEIVE COPY DATA
-inline constexpr std::size_t copies_per_nexus = 16;               // at the same time
-inline constexpr std::size_t copy_results_per_nexus = 64;         // kept for who asks
-inline constexpr std::size_t rod_tokens = 1024;                   // of all logical units
-inline constexpr std::size_t rod_token_ranges = 64;  // of one token, and of one write by it
+// By stores, of all nexuses: each may keep one of the helper threads, which are twice as many, for
+// as long as a file system does not answer.
+inline constexpr unsigned store_copies = 2;
+inline constexpr std::size_t copies_per_nexus = 16;        // at the same time
+inline constexpr std::size_t copy_results_per_nexus = 64;  // kept for who asks
+inline constexpr std::size_t rod_tokens = 1024;            // of all logical units
+inline constexpr std::size_t rod_token_ranges = 64;        // of one token, and of one write by it
 inline constexpr std::uint64_t rod_token_data_bytes = 1 << 30;  // that one token represents
 inline constexpr std::uint64_t rod_token_optimal_bytes = 64 << 20;
 inline constexpr std::uint32_t rod_token_timeout_seconds = 300;  // since it was last used, at most

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "target/copy_manager.h"
 #include "target/copy_manager_testing.h"
 
@@ -182,6 +183,38 @@ TEST_F(CopiesByStore, ADiskThatIsNotThinSharesNoBlocks) {
                 EXPECT_EQ(both[1]->count(StoreOpcode::copy) != 0,
                           !shares || (thin_source && thin_destination));
             }
+}
+
+// Each may keep a helper thread, and others need some.
+TEST_F(CopiesByStore, OfManyAtOnceMostAreReadAndWritten) {
+    TestNexus& other = rig.add_nexus(0, units);
+    const Bytestring data = pattern(512 * 8, 1);
+    for (int round = 0; round < 3; ++round) {
+        forget();
+        media[0]->write(0, data);
+        media[1]->hold(StoreOpcode::copy);
+        std::vector<TestCommand*> commands;
+        for (std::uint32_t i = 0; i < 6; ++i) {
+            TestNexus& by = i % 2 == 0 ? *nexus : other;
+            Bytestring list = lid1_list(all(), {block_to_block(0, 1, 8, 0, 100 * i)});
+            list[0] = static_cast<std::uint8_t>(i + 1);
+            commands.push_back(&make_copy(list, by));
+            rig.start(*commands.back(), by);
+        }
+        const auto ended = [&](const TestCommand* command) { return command->ended(); };
+        const bool most_ended = rig.wait(0, [&] {
+            return media[1]->held() == limits::store_copies &&
+                   std::ranges::count_if(commands, ended) == 6 - limits::store_copies;
+        });
+        EXPECT_TRUE(most_ended) << media[1]->held();
+        // One ends by itself, or is aborted.
+        if (round == 1)
+            rig.manage(*nexus, Function::logical_unit_reset);
+        media[1]->release();
+        ASSERT_TRUE(rig.wait(0, [&] { return std::ranges::all_of(commands, ended); }));
+        for (std::uint32_t i = 0; i < 6 && round != 1; ++i)
+            EXPECT_EQ(media[1]->read(100 * i, 8), data);
+    }
 }
 
 // --- Durability ---

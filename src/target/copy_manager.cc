@@ -137,6 +137,19 @@ void CopyManager::ended(CopyOperation& operation) {
 
 // --- An operation ---
 
+bool StoreCopyPlace::enter() noexcept {
+    OLIO_ASSERT(!entered_, "a copy takes one place");
+    entered_ = taken_.fetch_add(1) < limits::store_copies;
+    if (!entered_)
+        taken_.fetch_sub(1);
+    return entered_;
+}
+
+void StoreCopyPlace::leave() noexcept {
+    if (std::exchange(entered_, false))
+        taken_.fetch_sub(1);
+}
+
 CopyOperation::CopyOperation(CopyManager& manager, CopyJob job)
     : manager_(manager),
       job_(std::move(job)),
@@ -193,7 +206,9 @@ void CopyOperation::go_on() {
     manager_.nexus().shard().defer(*this);
 }
 
+// Nothing of its own is under way.
 void CopyOperation::run() noexcept {
+    store_place_.leave();
     if (outer_->abort_ != nullptr) {
         end_terminated();
     } else if (cancelled_) {
@@ -329,7 +344,7 @@ void CopyOperation::next() {
         if (done_bytes_ < move.bytes) {
             if (try_stores_ && store_chunk_bytes_ != 0) {
                 chunk_ = chunk(store_chunk_bytes_);
-                if (stores_can_copy())
+                if (stores_can_copy() && store_place_.enter())
                     return hold_source();
             }
             chunk_ = chunk(chunk_bytes_);

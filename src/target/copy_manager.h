@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,6 +22,23 @@ namespace olio::target {
 
 class CopyManager;
 class CopyOperation;
+
+// One of the copies by stores that may be under way in the process (limits::store_copies).
+class StoreCopyPlace {
+  public:
+    StoreCopyPlace() = default;
+    StoreCopyPlace(const StoreCopyPlace&) = delete;
+    StoreCopyPlace& operator=(const StoreCopyPlace&) = delete;
+    ~StoreCopyPlace() { leave(); }
+
+    // False: there are too many.
+    [[nodiscard]] bool enter() noexcept;
+    void leave() noexcept;
+
+  private:
+    static inline std::atomic<unsigned> taken_{0};
+    bool entered_ = false;
+};
 
 // What became of a copy, for who asks by its list identifier.
 struct CopyRecord {
@@ -134,6 +152,7 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     std::unique_ptr<Carrier> inner_;
     std::unique_ptr<Carrier> source_side_;  // of copies by the store
     std::vector<Command*> asking_;
+    StoreCopyPlace store_place_;  // while the two of them are at it
     bool inner_active_ = false;
     bool source_active_ = false;
     bool source_held_ = false;
