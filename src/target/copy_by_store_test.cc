@@ -623,5 +623,38 @@ TEST_P(WhoCopies, TokensAreCopiedFrom) {
     EXPECT_EQ(command.additional(), 0x2306u);
 }
 
+// What ends with TOKEN REVOKED has not been written by then.
+TEST_F(CopiesByStore, ACopyOntoItsOwnTokensRangesIsNotTheStores) {
+    const auto cdb = [](std::uint8_t service_action, std::size_t list_bytes) {
+        Bytestring made(16);
+        made[0] = 0x83;
+        made[1] = service_action;
+        store_be(made.data() + 6, 1u);
+        store_be(made.data() + 10, static_cast<std::uint32_t>(list_bytes));
+        return made;
+    };
+    const Bytestring data = pattern(512 * 16, 1);
+    // The token stands for two ranges: what is written goes into the second, or beside it.
+    for (const auto& [to, by_store] : {std::pair<std::uint64_t, bool>{104, false},
+                                       {97, false},
+                                       {111, false},
+                                       {112, true},
+                                       {92, true}}) {
+        SCOPED_TRACE(to);
+        media[0]->write(0, data);
+        media[0]->write(100, Bytestring(512 * 12));
+        forget();
+        const Bytestring ranges = populate_list({{0, 4}, {100, 12}});
+        ASSERT_EQ(rig.run(*nexus, cdb(0x10, ranges.size()), ranges).status, Status::good);
+        const Bytestring found = rig.run(*nexus, results_cdb(7, 1), {}, 1024).in;
+        const Bytestring list =
+            write_token_list({{to, 4}}, Bytestring(found.end() - 512, found.end()));
+        const TestCommand& command = rig.run(*nexus, cdb(0x11, list.size()), list);
+        EXPECT_EQ(command.status, Status::good);
+        EXPECT_EQ(media[0]->read(to, 4), Bytestring(data.begin(), data.begin() + 4 * 512));
+        EXPECT_EQ(media[0]->count(StoreOpcode::copy) != 0, by_store);
+    }
+}
+
 }  // namespace
 }  // namespace olio::target

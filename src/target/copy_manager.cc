@@ -459,10 +459,27 @@ bool CopyOperation::stores_can_copy() const noexcept {
                                     : chunk_.source_byte - chunk_.destination_byte;
     if (job_.units[move.source] == job_.units[move.destination] && apart < chunk_.bytes)
         return false;
+    if (revokes_its_token())
+        return false;
     if (!keeps_its_space(*source) || !keeps_its_space(*destination))
         return false;
     const void* const family = source->view().channel().copy_family();
     return family != nullptr && family == destination->view().channel().copy_family();
+}
+
+// The chunk is written into the ranges that its token stands for. By READ and WRITE it has been
+// read before its write makes the token invalid; the stores would find that out when they have
+// written.
+bool CopyOperation::revokes_its_token() const noexcept {
+    const std::uint16_t device = job_.moves[move_].destination;
+    if (job_.token == nullptr || job_.token->unit.lock() != job_.units[device])
+        return false;
+    const std::uint64_t block = block_bytes(device);
+    const std::uint64_t first = chunk_.destination_byte / block;
+    const std::uint64_t end = first + chunk_.bytes / block;
+    return std::ranges::any_of(job_.token->ranges, [&](const scsi::BlockRange& range) {
+        return first < range.lba + range.blocks && range.lba < end;
+    });
 }
 
 // A READ that stands on the source without reading.

@@ -118,6 +118,7 @@ class CopyOperation final : private TransportServices, private reactor::Task {
     void begin_move();
     [[nodiscard]] Chunk chunk(std::uint32_t most_bytes) const;
     [[nodiscard]] bool stores_can_copy() const noexcept;
+    [[nodiscard]] bool revokes_its_token() const noexcept;
     void go_on();
     void chunk_done();
     void read_source();
