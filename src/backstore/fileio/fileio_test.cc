@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/falloc.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 
 #include "reactor/sim.h"
 #include "target/backstore_conformance_testing.h"
+#include "target/file_channel.h"
 
 namespace olio::fileio {
 namespace {
@@ -478,6 +480,34 @@ TEST(Fileio, ASimulatedDiskCanBeAttached) {
     sim->enter(0, [&] { channel.reset(); });
     attachment.geometry.blocks = 0;
     EXPECT_FALSE(attach(attachment));
+}
+
+// Elsewhere a hole may have data that nobody has written back: all of it is copied.
+TEST(Fileio, CopiesLeaveOutHolesOnlyWhereThoseAreExact) {
+    const Folder folder;
+    if (file_system_of(folder.path()) != EXT4_SUPER_MAGIC)
+        GTEST_SKIP() << "a copy of a hole may take no blocks here";
+    RunningReactor reactor(reactor::Backend::epoll);
+    ASSERT_EQ(reactor.problem(), "");
+    const std::string path = folder.file("disk");
+    for (const bool exact : {true, false}) {
+        make_file(path, 4 * mib);
+        const target::OwnedDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+        const auto backing = std::make_shared<target::FileBacking>();
+        backing->seeks_holes = true;
+        backing->holes_are_exact = exact;
+        backing->copies = true;
+        backing->zero_mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        backing->blocks = 4 * mib / 512;
+        StoreUser user(reactor, 512, [&](reactor::Shard& shard) {
+            return std::make_unique<target::FileChannel>(shard, backing, file.get(),
+                                                         target::OwnedDescriptor());
+        });
+        ASSERT_EQ(user.copy(4096, 2048, 0), StoreStatus::good);
+        struct stat facts{};
+        ASSERT_EQ(::fstat(file.get(), &facts), 0);
+        EXPECT_EQ(facts.st_blocks == 0, exact);
+    }
 }
 
 TEST(Fileio, BehindTheEndOfAFileCutShortNothingIsCopied) {
