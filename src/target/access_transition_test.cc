@@ -51,7 +51,8 @@ class Access : public ::testing::Test {
         EXPECT_TRUE(put_port(table, 1, 10));
         EXPECT_TRUE(put_port(table, 2, 20));
         table.logical_unit_group = logical_unit_group;
-        return rig.add_unit(make_fake_store(std::make_shared<FakeMedium>()), std::move(options));
+        newest_medium = std::make_shared<FakeMedium>();
+        return rig.add_unit(make_fake_store(newest_medium), std::move(options));
     }
     Result<void> set(LogicalUnit* of, std::vector<AccessChange> changes, unsigned shard = 0) {
         bool done = false;
@@ -98,6 +99,7 @@ class Access : public ::testing::Test {
 
     EngineRig rig;
     int serial = 0;
+    std::shared_ptr<FakeMedium> newest_medium;
     LogicalUnit* unit = nullptr;
     TestNexus* left = nullptr;        // port 1
     TestNexus* other_left = nullptr;  // port 1 too
@@ -235,6 +237,33 @@ TEST_F(Access, AUnitIsRemovedInTheMiddleOfATransition) {
     });
     EXPECT_TRUE(rig.wait(0, [&] { return removed; }));
     EXPECT_TRUE(rig.wait(0, [&] { return changed; }));
+}
+
+TEST_F(Access, ATransitionThatEndsDoesNotCloseAUnitUnderAFormat) {
+    LogicalUnit* const second = add_unit(0, 200);
+    TestNexus& nexus = rig.add_nexus(1, {second});
+    newest_medium->hold(std::nullopt);
+    ASSERT_EQ(rig.run(nexus, {0x04, 0x18, 0, 0, 0, 0}, {0, 0x02, 0, 0}).status, Status::good);
+    ASSERT_TRUE(rig.wait(1, [&] { return newest_medium->held() == 1; }));
+    rig.close(nexus);
+    bool changed = false;
+    bool removed = false;
+    rig.on(0, [&] {
+        second->set_access_states(
+            {{.state = AccessState::standby, .id = 10}},
+            [&](const Result<void>& result) { changed = result.has_value(); });
+    });
+    ASSERT_TRUE(rig.wait(
+        0, [&] { return second->state()->access.state_of(1) == AccessState::transitioning; }));
+    rig.on(0, [&] {
+        rig.engine().remove_logical_unit(
+            *second, [&](const Result<void>& result) { removed = result.has_value(); });
+    });
+    ASSERT_TRUE(rig.wait(0, [&] { return changed; }));
+    rig.settle();
+    rig.on(0, [&] { EXPECT_FALSE(removed) << "the store still works"; });
+    newest_medium->release();
+    EXPECT_TRUE(rig.wait(0, [&] { return removed; }));
 }
 
 TEST_F(Access, UnitsOfALogicalUnitGroupChangeTogether) {

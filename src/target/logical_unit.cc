@@ -285,17 +285,19 @@ void LogicalUnitImpl::open(Done done) {
 void LogicalUnitImpl::close(std::move_only_function<void()> done) {
     const unsigned origin = here();
     on_home([this, origin, done = std::move(done)]() mutable {
+        closing_ = true;
         close_when_settled_ = [this, origin, done = std::move(done)]() mutable {
             on_shard(origin,
                      [this, done = std::move(done)]() mutable { close_views(std::move(done)); });
         };
         // First what works in the background and what watches, then the transitions.
         auto hurry_transitions = [this] {
+            may_settle_ = true;
+            const auto self = shared_from_this();  // the last to leave may close it
             // Copied: they leave while we look.
             for (const auto& transition : std::vector(transitions_))
                 transition->hurry();
-            if (transitions_.empty() && close_when_settled_)
-                std::exchange(close_when_settled_, nullptr)();
+            close_if_settled();
         };
         after_background([this, hurry_transitions] {
             if (space_watch_ == nullptr)
@@ -304,6 +306,12 @@ void LogicalUnitImpl::close(std::move_only_function<void()> done) {
                 space_watch_->close(hurry_transitions);
         });
     });
+}
+
+// A transition may end while an operation still uses the views: then it is not the last.
+void LogicalUnitImpl::close_if_settled() {
+    if (transitions_.empty() && may_settle_ && close_when_settled_)
+        std::exchange(close_when_settled_, nullptr)();
 }
 
 void LogicalUnitImpl::close_views(std::move_only_function<void()> done) {
@@ -470,8 +478,7 @@ void LogicalUnitImpl::enter_transition(std::shared_ptr<AccessTransition> transit
 
 void LogicalUnitImpl::leave_transition(const AccessTransition& transition) {
     std::erase_if(transitions_, [&](const auto& each) { return each.get() == &transition; });
-    if (transitions_.empty() && close_when_settled_)
-        std::exchange(close_when_settled_, nullptr)();
+    close_if_settled();
 }
 
 void LogicalUnitImpl::set_access_states(std::vector<scsi::AccessChange> changes, Done done) {

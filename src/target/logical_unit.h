@@ -216,7 +216,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     // On the home shard. The unit does not close before the last has left.
     void enter_transition(std::shared_ptr<AccessTransition> transition);
     void leave_transition(const AccessTransition& transition);
-    [[nodiscard]] bool closing() const noexcept { return close_when_settled_ != nullptr; }
+    [[nodiscard]] bool closing() const noexcept { return closing_; }
 
     // I_T nexus loss: ends the SPC-2 reservation if `nexus` holds it, and the priority that it was
     // given.
@@ -266,6 +266,7 @@ class LogicalUnitImpl final : public LogicalUnit,
     void publish(std::shared_ptr<const scsi::LogicalUnitState> state, const StateEffects& effects,
                  std::move_only_function<void()> done);
     void keep_access(unsigned origin, Done done);
+    void close_if_settled();
     void close_views(std::move_only_function<void()> done);
     void note_space(const std::optional<StoreSpace>& space);
     void format_protection(Done done);  // every tuple becomes FFh
@@ -295,6 +296,8 @@ class LogicalUnitImpl final : public LogicalUnit,
     std::unique_ptr<Background, BackgroundDeleter> background_;
     std::unique_ptr<SpaceWatch> space_watch_;  // of a thin unit whose store tells its space
     std::vector<std::shared_ptr<AccessTransition>> transitions_;
+    bool closing_ = false;     // from when close() was called
+    bool may_settle_ = false;  // nothing works in the background or watches any more
     std::move_only_function<void()> close_when_settled_;
 
     Peers peers_ = [] { return std::vector<std::shared_ptr<LogicalUnitImpl>>{}; };

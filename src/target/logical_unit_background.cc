@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "scsi/provisioning.h"
+#include "scsi/sense_codes.h"
 #include "target/background.h"
 #include "target/logical_unit.h"
 #include "target/unit_settings.h"
@@ -90,6 +91,12 @@ void LogicalUnitImpl::run_background(BackgroundPlan plan, BackgroundBegun begun,
 
 void LogicalUnitImpl::begin_background(BackgroundPlan plan, unsigned origin, BackgroundBegun begun,
                                        BackgroundEnded ended) {
+    if (closing_)
+        return on_shard(origin, [begun = std::move(begun)]() mutable {
+            begun(std::unexpected(
+                Refusal{scsi::Status::check_condition,
+                        scsi::make_sense(scsi::sense::not_ready_cause_not_reportable)}));
+        });
     if (background_ != nullptr) {
         // A test in the background gives way to what needs the medium.
         if (background_->plan.kind == BackgroundKind::background_self_test &&
@@ -308,7 +315,9 @@ void LogicalUnitImpl::after_background(std::move_only_function<void()> next) {
         return;
     }
     background_->stop();
-    background_->afterwards.push_back(std::move(next));
+    // Who waited before may have begun another one.
+    background_->afterwards.push_back(
+        [this, next = std::move(next)]() mutable { after_background(std::move(next)); });
 }
 
 void LogicalUnitImpl::refresh_resources(std::move_only_function<void()> done) {
