@@ -178,27 +178,21 @@ Step DeviceServer::MaintenanceHandlers::execute_sanitize(Command& c) {
 
 // Where nothing has failed there is nothing to leave.
 Step DeviceServer::MaintenanceHandlers::exit_failure_mode(Command& c) {
-    LogicalUnitImpl& unit = c.unit_->unit();
-    const auto leave = [](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-        StateEffects effects;
-        effects.changed = state.background.fault == MediumFault::sanitize_failed;
-        if (!effects.changed)
+    c.unit_->unit().settings().forget_fault(
+        [](const LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
+            const scsi::BackgroundState& now = state.background;
+            // It came while this was on its way; what it leaves behind is not known yet.
+            if (scsi::takes_the_medium(now.kind))
+                return std::unexpected(
+                    Refusal{scsi::Status::check_condition, scsi::background_sense(now).value()});
+            StateEffects effects;
+            effects.changed = now.fault == MediumFault::sanitize_failed;
+            if (effects.changed && !now.unrestricted_exit)
+                return std::unexpected(
+                    Refusal{scsi::Status::check_condition, scsi::invalid_field_in_cdb(1, 4)});
             return effects;
-        if (!state.background.unrestricted_exit)
-            return std::unexpected(
-                Refusal{scsi::Status::check_condition, scsi::invalid_field_in_cdb(1, 4)});
-        state.background.fault = MediumFault::none;
-        state.background.unrestricted_exit = false;
-        return effects;
-    };
-    unit.change_state(leave, [&unit, &c, answer = answer_from_home(c)](
-                                 const std::expected<void, Refusal>& left) mutable {
-        const scsi::BackgroundState& now = c.unit_->state().background;
-        if (!left || now.kind != BackgroundKind::none)
-            answer(left);
-        else
-            unit.settings().record({now.fault, now.unrestricted_exit}, std::move(answer));
-    });
+        },
+        answer_from_home(c));
     return Step::waiting;
 }
 

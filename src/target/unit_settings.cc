@@ -156,6 +156,10 @@ void SettingsKeeper::record(MediumCondition medium, LogicalUnitImpl::Changed don
     enter({nullptr, medium, std::move(done)});
 }
 
+void SettingsKeeper::forget_fault(LogicalUnitImpl::Change check, LogicalUnitImpl::Changed done) {
+    enter({std::move(check), MediumCondition{}, std::move(done)});
+}
+
 void SettingsKeeper::enter(Order order) {
     const unsigned origin = LogicalUnitImpl::here();
     unit_.on_home([this, origin, order = std::move(order)]() mutable {
@@ -182,6 +186,8 @@ void SettingsKeeper::serve() {
         effects_ = std::move(*effects);
         if (!effects_.changed && !file_unsure_)
             return end({});
+        if (!effects_.changed)
+            next_medium_ = medium_;
     }
     if (metadata_ == nullptr ||
         (!file_unsure_ && write_unit_settings(next_, next_medium_) ==
@@ -221,6 +227,10 @@ void SettingsKeeper::publish() {
             state.saved_mode_pages = next_.saved_mode_pages;
             state.identifying_information = next_.identifying_information;
             state.protection.formatted = next_.protection.formatted;
+            if (orders_.front().medium) {
+                state.background.fault = next_medium_.fault;
+                state.background.unrestricted_exit = next_medium_.unrestricted_exit;
+            }
             return effects_;
         },
         [this](std::expected<void, Refusal> result) { end(std::move(result)); });

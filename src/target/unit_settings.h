@@ -54,10 +54,14 @@ class SettingsKeeper {
     // The same for what the next daemon shall find the medium in; the state does not change.
     void record(MediumCondition medium, LogicalUnitImpl::Changed done);
 
+    // The fault of the medium is given up, in the file first and then in the state: as `check`
+    // says, which changes nothing itself.
+    void forget_fault(LogicalUnitImpl::Change check, LogicalUnitImpl::Changed done);
+
   private:
     struct Order {
         LogicalUnitImpl::Change change;         // empty: only
-        std::optional<MediumCondition> medium;  // this is recorded
+        std::optional<MediumCondition> medium;  // this is recorded; else the state gets it, too
         LogicalUnitImpl::Changed done;
     };
     void enter(Order order);

@@ -83,10 +83,17 @@ class FakeMetadata final : public MetadataStore {
         if (fail_writes)
             return done(fail(EIO, "the disk is gone"));
         files[name] = std::move(content);
-        done({});
+        if (std::exchange(fail_behind_next_write, false))
+            return done(fail(EIO, "the directory cannot be synchronized"));
+        if (!hold)
+            return done({});
+        held = std::move(done);
     }
     std::map<std::string, std::string> files;
     bool fail_writes = false;
+    bool fail_behind_next_write = false;  // what it wrote is there nevertheless
+    bool hold = false;                    // answers come by `held`
+    Written held;
     unsigned writes = 0;
 };
 
@@ -304,6 +311,19 @@ TEST_F(UnitSettingsTest, ASanitizeThatFailedStaysFailed) {
         Daemon daemon(medium, metadata);
         EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
     }
+}
+
+TEST_F(UnitSettingsTest, AFailureThatCannotBeForgottenStays) {
+    Daemon daemon(medium, metadata);
+    medium->fail_next(StoreOpcode::write, StoreStatus::medium_error);
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, overwrite_with_exit, overwrite_list).status,
+              Status::check_condition);
+    metadata.fail_writes = true;
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, exit_failure_mode).key(), 4);  // HARDWARE ERROR
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).additional(), 0x3103U);
+    metadata.fail_writes = false;
+    EXPECT_EQ(daemon.rig.run(*daemon.nexus, exit_failure_mode).status, Status::good);
+    EXPECT_EQ(daemon.rig.read(*daemon.nexus, 0, 1).status, Status::good);
 }
 
 TEST_F(UnitSettingsTest, AFormatThatCannotBeRememberedDoesNotBegin) {
