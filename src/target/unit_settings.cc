@@ -69,6 +69,33 @@ Result<void> read_line(std::string_view key, std::string_view value, LogicalUnit
     return {};
 }
 
+// Takes over what has become other than it was before; the rest may have changed meanwhile.
+template <auto... Members, typename Values>
+void take_changes(const Values& before, const Values& next, Values& into) {
+    const auto take = [](const auto& was, const auto& is, auto& to) {
+        if (!(was == is))
+            to = is;
+    };
+    (take(before.*Members, next.*Members, into.*Members), ...);
+}
+
+// What is fixed when the unit is made has no place here.
+void take_mode_pages(const scsi::ModePages& before, const scsi::ModePages& next,
+                     scsi::ModePages& into) {
+    using scsi::ModePages;
+    take_changes<&ModePages::write_cache_enabled, &ModePages::read_cache_disabled,
+                 &ModePages::descriptor_sense, &ModePages::task_aborted_status,
+                 &ModePages::application_tag_owner, &ModePages::protection_check_disabled,
+                 &ModePages::software_write_protect, &ModePages::task_set_type,
+                 &ModePages::queue_algorithm_modifier, &ModePages::queue_error_management,
+                 &ModePages::unit_attention_interlock, &ModePages::timestamp_precedence,
+                 &ModePages::initial_command_priority, &ModePages::exceptions_disabled,
+                 &ModePages::exception_test, &ModePages::exception_reporting,
+                 &ModePages::available_threshold_enabled, &ModePages::available_threshold,
+                 &ModePages::used_threshold_enabled, &ModePages::used_threshold>(before, next,
+                                                                                 into);
+}
+
 }  // namespace
 
 std::string unit_settings_name(std::string_view serial) {
@@ -177,7 +204,8 @@ void SettingsKeeper::enter(Order order) {
 
 void SettingsKeeper::serve() {
     Order& order = orders_.front();
-    next_ = unit_.home_state();
+    before_ = unit_.newest_state();
+    next_ = *before_;
     next_medium_ = order.medium.value_or(medium_);
     if (order.change) {
         auto effects = order.change(next_);
@@ -210,20 +238,21 @@ void SettingsKeeper::keep() {
         });
 }
 
-// Other changes may have come meanwhile; only what settings are is taken over.
+// Other changes may have come meanwhile; only what the order changed is taken over.
 void SettingsKeeper::publish() {
     medium_ = next_medium_;
     if (!orders_.front().change)
         return end({});
     unit_.change_state(
         [this](LogicalUnitState& state) -> std::expected<StateEffects, Refusal> {
-            Backstore& store = unit_.store();
-            if (next_.mode_pages.write_cache_enabled != state.mode_pages.write_cache_enabled &&
-                !store.set_volatile_cache(next_.mode_pages.write_cache_enabled))
+            const bool cache = next_.mode_pages.write_cache_enabled;
+            if (cache != before_->mode_pages.write_cache_enabled &&
+                cache != state.mode_pages.write_cache_enabled &&
+                !unit_.store().set_volatile_cache(cache))
                 return std::unexpected(
                     Refusal{scsi::Status::check_condition,
                             scsi::make_sense(scsi::sense::internal_target_failure)});
-            state.mode_pages = next_.mode_pages;
+            take_mode_pages(before_->mode_pages, next_.mode_pages, state.mode_pages);
             state.saved_mode_pages = next_.saved_mode_pages;
             state.identifying_information = next_.identifying_information;
             state.protection.formatted = next_.protection.formatted;

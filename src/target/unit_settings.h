@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -75,7 +76,8 @@ class SettingsKeeper {
     std::deque<Order> orders_;
     bool busy_ = false;
     // Of the first order.
-    scsi::LogicalUnitState next_;
+    std::shared_ptr<const scsi::LogicalUnitState> before_;
+    scsi::LogicalUnitState next_;  // what the order has made of it
     MediumCondition next_medium_;
     StateEffects effects_;
     MediumCondition medium_;    // what the file says, or would say

@@ -213,6 +213,31 @@ TEST_F(UnitSettingsTest, WhatCannotBeKeptIsRefusedAndChangesNothing) {
     EXPECT_EQ(metadata.writes, 3U);
 }
 
+TEST_F(UnitSettingsTest, WhatChangesWhileTheFileIsWrittenStays) {
+    Daemon daemon(medium, metadata);
+    ASSERT_EQ(daemon.mode_page(8, current)[6], 4);
+    metadata.hold = true;
+    const std::vector<std::uint8_t> list{0, 0,    0, 0, 0x0A, 10,   descriptor, 0x10,
+                                         0, 0x40, 0, 0, 0xFF, 0xFF, 0,          0};
+    TestCommand& select = daemon.rig.make(*daemon.nexus, {0x15, 0x11, 0, 0, 16, 0}, list);
+    daemon.rig.start(select, *daemon.nexus);
+    ASSERT_TRUE(daemon.rig.wait(0, [&] { return metadata.held != nullptr; }));
+    bool set = false;
+    daemon.rig.on(0, [&] {
+        daemon.unit->set_attribute("emulate_write_cache", "0", true,
+                                   [&](const Result<void>& done) { set = done.has_value(); });
+    });
+    ASSERT_TRUE(daemon.rig.wait(0, [&] { return set; }));
+    daemon.rig.on(0, [&] {
+        metadata.hold = false;
+        std::exchange(metadata.held, nullptr)({});
+    });
+    ASSERT_TRUE(daemon.rig.wait(0, [&] { return select.ended(); }));
+    daemon.rig.run(*daemon.nexus, {3, 0, 0, 0, 18, 0}, {}, 18);
+    EXPECT_EQ(daemon.mode_page(0x0A, current)[6], descriptor);
+    EXPECT_EQ(daemon.mode_page(8, current)[6], 0) << "the cache stays off";
+}
+
 TEST_F(UnitSettingsTest, IdentifyingInformationOutlivesTheDaemon) {
     const std::vector<std::uint8_t> report{0xA3, 5, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
     {
