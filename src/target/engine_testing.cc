@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 
 #include "base/assert.h"
@@ -273,7 +274,11 @@ class FakeStore final : public Backstore {
             return fail(EIO, "the medium does not tell");
         return *medium_->space_;
     }
-    Result<void> set_volatile_cache(bool) override { return {}; }
+    Result<void> set_volatile_cache(bool) override {
+        if (medium_->cache_switch_fails)
+            return fail(EIO, "the cache cannot be switched");
+        return {};
+    }
 
   private:
     std::shared_ptr<FakeMedium> medium_;

@@ -62,7 +62,8 @@ class FakeMedium {
     std::shared_ptr<FakeMedium> tuples;
     bool copies = false;          // blocks, by itself, from other media that do
     bool clearing_fails = false;  // the tuples cannot be formatted
-    bool record = true;           // off: nothing is allocated for a request
+    bool cache_switch_fails = false;
+    bool record = true;  // off: nothing is allocated for a request
 
   private:
     friend class FakeChannel;

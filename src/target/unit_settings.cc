@@ -225,22 +225,21 @@ void SettingsKeeper::serve() {
 }
 
 void SettingsKeeper::keep() {
-    metadata_->write(
-        unit_settings_name(next_.identification.serial), write_unit_settings(next_, next_medium_),
-        [this](Result<void> written) {
-            file_unsure_ = !written;
-            if (written)
-                return publish();
-            log::error("{}: what a host saved cannot be kept: {}", unit_.name(),
-                       written.error().message);
-            end(std::unexpected(Refusal{scsi::Status::check_condition,
-                                        scsi::make_sense(scsi::sense::internal_target_failure)}));
-        });
+    metadata_->write(unit_settings_name(next_.identification.serial),
+                     write_unit_settings(next_, next_medium_), [this](Result<void> written) {
+                         file_unsure_ = !written;
+                         if (written)
+                             return publish();
+                         log::error("{}: what a host saved cannot be kept: {}", unit_.name(),
+                                    written.error().message);
+                         put_back({scsi::Status::check_condition,
+                                   scsi::make_sense(scsi::sense::internal_target_failure)});
+                     });
 }
 
 // Other changes may have come meanwhile; only what the order changed is taken over.
 void SettingsKeeper::publish() {
-    medium_ = next_medium_;
+    medium_before_ = std::exchange(medium_, next_medium_);
     if (!orders_.front().change)
         return end({});
     unit_.change_state(
@@ -262,7 +261,28 @@ void SettingsKeeper::publish() {
             }
             return effects_;
         },
-        [this](std::expected<void, Refusal> result) { end(std::move(result)); });
+        [this](std::expected<void, Refusal> result) {
+            if (result)
+                return end({});
+            medium_ = medium_before_;
+            put_back(std::move(result.error()));
+        });
+}
+
+// What is refused may be in the file. One attempt: what comes next tries again.
+void SettingsKeeper::put_back(Refusal refusal) {
+    std::string old = write_unit_settings(unit_.home_state(), medium_);
+    if (metadata_ == nullptr || old == write_unit_settings(next_, next_medium_))
+        return end(std::unexpected(std::move(refusal)));
+    file_unsure_ = true;
+    metadata_->write(unit_settings_name(next_.identification.serial), std::move(old),
+                     [this, refusal = std::move(refusal)](const Result<void>& written) mutable {
+                         file_unsure_ = !written;
+                         if (!written)
+                             log::error("{}: nor can the file be put back: {}", unit_.name(),
+                                        written.error().message);
+                         end(std::unexpected(std::move(refusal)));
+                     });
 }
 
 void SettingsKeeper::end(std::expected<void, Refusal> result) {

@@ -69,6 +69,7 @@ class SettingsKeeper {
     void serve();
     void keep();
     void publish();
+    void put_back(Refusal refusal);
     void end(std::expected<void, Refusal> result);
 
     LogicalUnitImpl& unit_;
@@ -79,9 +80,12 @@ class SettingsKeeper {
     std::shared_ptr<const scsi::LogicalUnitState> before_;
     scsi::LogicalUnitState next_;  // what the order has made of it
     MediumCondition next_medium_;
+    MediumCondition medium_before_;
     StateEffects effects_;
-    MediumCondition medium_;    // what the file says, or would say
-    bool file_unsure_ = false;  // a write failed: the file may say something else than the state
+    MediumCondition medium_;  // what the file says, or would say
+    // The file may say something else than the state: what could not be kept or put in force, where
+    // it could not be put back either.
+    bool file_unsure_ = false;
 };
 
 }  // namespace olio::target

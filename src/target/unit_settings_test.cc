@@ -210,7 +210,7 @@ TEST_F(UnitSettingsTest, WhatCannotBeKeptIsRefusedAndChangesNothing) {
     metadata.fail_writes = false;
     // The file is written again although it would be the same: what is in it is not known.
     EXPECT_EQ(daemon.select_control(descriptor, false).status, Status::good);
-    EXPECT_EQ(metadata.writes, 3U);
+    EXPECT_EQ(metadata.writes, 4U) << "one of them to put back what was there";
 }
 
 TEST_F(UnitSettingsTest, WhatChangesWhileTheFileIsWrittenStays) {
@@ -236,6 +236,31 @@ TEST_F(UnitSettingsTest, WhatChangesWhileTheFileIsWrittenStays) {
     daemon.rig.run(*daemon.nexus, {3, 0, 0, 0, 18, 0}, {}, 18);
     EXPECT_EQ(daemon.mode_page(0x0A, current)[6], descriptor);
     EXPECT_EQ(daemon.mode_page(8, current)[6], 0) << "the cache stays off";
+}
+
+TEST_F(UnitSettingsTest, WhatAFailedWriteLeftInTheFileIsPutBack) {
+    {
+        Daemon daemon(medium, metadata);
+        metadata.fail_behind_next_write = true;
+        EXPECT_EQ(daemon.select_control(descriptor, true).key(), 4);  // HARDWARE ERROR
+        EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], plain);
+    }
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.mode_page(0x0A, saved)[6], plain);
+}
+
+TEST_F(UnitSettingsTest, ACacheThatCannotBeSwitchedLeavesTheFileAsItWas) {
+    const std::vector<std::uint8_t> off{0, 0, 0, 0, 8, 18, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 0};
+    {
+        Daemon daemon(medium, metadata);
+        medium->cache_switch_fails = true;
+        EXPECT_EQ(daemon.rig.run(*daemon.nexus, {0x15, 0x11, 0, 0, 24, 0}, off).key(), 4);
+        EXPECT_EQ(daemon.mode_page(8, current)[6], 4);
+    }
+    medium->cache_switch_fails = false;
+    Daemon daemon(medium, metadata);
+    EXPECT_EQ(daemon.mode_page(8, current)[6], 4);
 }
 
 TEST_F(UnitSettingsTest, IdentifyingInformationOutlivesTheDaemon) {
