@@ -494,6 +494,13 @@ TEST_F(AttributeEffects, FormattingProtectionInformationLeavesTheBlocks) {
     medium->clearing_fails = true;
     EXPECT_EQ(format(), EIO);
     EXPECT_EQ(get("pi_prot_type"), 1U);
+    EXPECT_EQ(rig.read(*nexus, 7, 1).additional(), 0x3100U) << "as the next start would find it";
+    // That does not format the blocks, so it cannot make such a medium whole.
+    medium->clearing_fails = false;
+    EXPECT_EQ(format(), EIO);
+    EXPECT_EQ(rig.read(*nexus, 7, 1).additional(), 0x3100U);
+    EXPECT_EQ(rig.run(*nexus, {0x04, 0, 0, 0, 0, 0}).status, scsi::Status::good);
+    EXPECT_EQ(rig.read(*nexus, 7, 1).status, scsi::Status::good);
 }
 
 TEST_F(AttributeEffects, AnAttributeThatCannotBeKeepsTheDiskFromOpening) {

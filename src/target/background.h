@@ -89,6 +89,8 @@ struct BackgroundPlan {
     std::optional<std::uint8_t> protection_type{};
     scsi::NexusId asked_by = 0;      // who is not told that READ CAPACITY has another answer then
     bool unrestricted_exit = false;  // AUSE of SANITIZE
+    // Refused where a fault stands: it does not write every block, so it cannot repair one.
+    bool needs_whole_medium = false;
     // On the home shard, with the state that is about to be published: what the beginning and the
     // end change in it beside the operation's own place. Both may be null.
     std::move_only_function<void(scsi::LogicalUnitState&)> begin{};

@@ -62,9 +62,23 @@ void LogicalUnitImpl::format_protection(Done done) {
     // Shared: it either does not begin or ends.
     const auto answer = std::make_shared<Done>(std::move(done));
     run_background(
-        {.kind = scsi::BackgroundKind::format, .protection_type = state()->protection.type},
+        {.kind = scsi::BackgroundKind::format,
+         .protection_type = state()->protection.type,
+         .needs_whole_medium = true,
+         // As the file says, and the next start would find it.
+         .conclude =
+             [](LogicalUnitState& after, const BackgroundResult& result) {
+                 after.background.fault = result.status == StoreStatus::good
+                                              ? scsi::MediumFault::none
+                                              : scsi::MediumFault::format_corrupted;
+             }},
         [this, answer](const std::expected<void, Refusal>& begun) {
-            if (!begun)
+            if (begun)
+                return;
+            if (state()->background.fault != scsi::MediumFault::none)
+                (*answer)(fail(EIO, name() + ": a format or sanitize of it has failed; a host "
+                                             "must format or sanitize it first"));
+            else
                 (*answer)(fail(EBUSY, name() + ": it is being formatted, sanitized or tested"));
         },
         [this, answer](const BackgroundResult& ended) {

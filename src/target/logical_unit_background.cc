@@ -117,6 +117,13 @@ void LogicalUnitImpl::begin_background(BackgroundPlan plan, unsigned origin, Bac
         });
         return;
     }
+    if (plan.needs_whole_medium && home_state_->background.fault != scsi::MediumFault::none)
+        return on_shard(origin, [begun = std::move(begun),
+                                 refusal = Refusal{scsi::Status::check_condition,
+                                                   scsi::background_sense(home_state_->background)
+                                                       .value_or(scsi::SenseData{})}]() mutable {
+            begun(std::unexpected(std::move(refusal)));
+        });
     background_.reset(new Background{.plan = std::move(plan),
                                      .origin = origin,
                                      .ended = std::move(ended),
