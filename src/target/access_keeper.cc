@@ -88,7 +88,7 @@ Result<void> take_port(const AccessStateTable& access, scsi::GroupedPort& port,
 class AccessFilesReader final : public std::enable_shared_from_this<AccessFilesReader> {
   public:
     AccessFilesReader(MetadataStore& metadata, std::string unit_name, LogicalUnitState first,
-                      std::move_only_function<void(LogicalUnitState)> done)
+                      AccessFilesRead done)
         : metadata_(metadata),
           unit_name_(std::move(unit_name)),
           state_(std::move(first)),
@@ -100,7 +100,7 @@ class AccessFilesReader final : public std::enable_shared_from_this<AccessFilesR
         const std::size_t at = at_++;
         if (at == groups + access.ports.size()) {
             access.settle();
-            std::exchange(done_, nullptr)(std::move(state_));
+            std::exchange(done_, nullptr)(std::move(state_), std::move(passed_over_));
             return;
         }
         const auto name = at < groups ? group_file(state_, access.groups[at])
@@ -125,24 +125,27 @@ class AccessFilesReader final : public std::enable_shared_from_this<AccessFilesR
         else if (*found)
             taken = at < groups ? take_group(access, access.groups[at], **found)
                                 : take_port(access, access.ports[at - groups], **found);
-        if (!taken)
-            log::warning(
-                "{}: the access state that was kept in {} cannot be taken up: {}. The configured "
-                "one is in force; set it anew, or remove the file",
-                unit_name_, name, taken.error().message);
+        if (taken)
+            return;
+        passed_over_.push_back(name);
+        log::warning(
+            "{}: the access state that was kept in {} cannot be taken up: {}. The configured "
+            "one is in force; set it anew, or remove the file",
+            unit_name_, name, taken.error().message);
     }
 
     MetadataStore& metadata_;
     std::string unit_name_;
     LogicalUnitState state_;
-    std::move_only_function<void(LogicalUnitState)> done_;
+    AccessFilesRead done_;
+    std::vector<std::string> passed_over_;
     std::size_t at_ = 0;
 };
 
 }  // namespace
 
 void read_access_files(MetadataStore& metadata, std::string unit_name, LogicalUnitState first,
-                       std::move_only_function<void(LogicalUnitState)> done) {
+                       AccessFilesRead done) {
     std::make_shared<AccessFilesReader>(metadata, std::move(unit_name), std::move(first),
                                         std::move(done))
         ->next();
@@ -157,6 +160,11 @@ AccessKeeper::AccessKeeper(LogicalUnitImpl& unit, MetadataStore* metadata)
     const LogicalUnitState& state = *unit.initial_state();
     for (AccessFile& file : access_files(state, state.access))
         known_[std::move(file.name)] = std::move(file.content);
+}
+
+void AccessKeeper::forget(const std::vector<std::string>& files) {
+    for (const std::string& name : files)
+        known_[name].reset();
 }
 
 void AccessKeeper::keep(std::optional<scsi::Transition> transition, Kept kept) {

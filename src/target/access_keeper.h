@@ -30,9 +30,12 @@ struct AccessFile {
 
 // Takes what the files say over into `first`, of a unit that nobody reaches yet. A file that is
 // torn, or foreign, or has a state that its group cannot have, is reported in the log and passed
-// over: the configured state is in force then. On a shard; `done` there.
+// over: the configured state is in force then. On a shard; `done` there, with the names of those
+// that were passed over.
+using AccessFilesRead =
+    std::move_only_function<void(scsi::LogicalUnitState, std::vector<std::string> passed_over)>;
 void read_access_files(MetadataStore& metadata, std::string unit_name, scsi::LogicalUnitState first,
-                       std::move_only_function<void(scsi::LogicalUnitState)> done);
+                       AccessFilesRead done);
 
 // A member of the logical unit; everything is the home shard's.
 class AccessKeeper {
@@ -40,6 +43,8 @@ class AccessKeeper {
     // `metadata` may be null: then nothing is kept, and keep() calls back at once. The files say
     // what the unit's state has now, or are not there.
     AccessKeeper(LogicalUnitImpl& unit, MetadataStore* metadata);
+    // But for these: what they say is not known. Before the first keep().
+    void forget(const std::vector<std::string>& files);
 
     // `kept` without an error: stable storage says what the access states will be when `transition`
     // (none: nothing) has finished; who waits for that makes it so from inside the callback. After
@@ -59,7 +64,7 @@ class AccessKeeper {
 
     LogicalUnitImpl& unit_;
     MetadataStore* metadata_;
-    // What each file says; nothing: a write has failed, or is under way.
+    // What each file says; nothing: it was passed over, or a write has failed, or is under way.
     std::map<std::string, std::optional<std::string>> known_;
     std::deque<Order> orders_;
     bool busy_ = false;

@@ -25,7 +25,7 @@ const std::string port_file = "alua/iscsi/iqn.2026-01.test:disk+7/lun_3";
 class FakeMetadata final : public MetadataStore {
   public:
     void read(std::string name, Found done) override {
-        if (unreadable)
+        if (unreadable && name.starts_with("alua/"))
             return done(fail(EIO, "the disk is gone"));
         const auto found = files.find(name);
         done(found == files.end() ? std::nullopt : std::optional(found->second));
@@ -289,6 +289,27 @@ TEST(AccessKeeper, ADamagedFileIsPassedOver) {
     EXPECT_EQ(Daemon(metadata, without_standby).access().group(10)->state,
               AccessState::active_optimized);
     EXPECT_EQ(Daemon(metadata).access().group(10)->state, AccessState::standby);
+}
+
+TEST(AccessKeeper, AFileThatWasPassedOverIsMendedByAChangeToTheSameState) {
+    for (const bool unreadable : {false, true}) {
+        FakeMetadata metadata;
+        metadata.unreadable = unreadable;
+        metadata.files[left_file] =
+            "tg_pt_gp_id=10\nalua_access_state=0x04\nalua_access_status=0x01\n";
+        metadata.files[port_file] = "alua_tg_pt_offline=1\nalua_tg_pt";
+        Daemon daemon(metadata);
+        const auto same = [&] {
+            return daemon.set({.state = AccessState::active_optimized, .id = 10});
+        };
+        ASSERT_TRUE(same());
+        EXPECT_EQ(metadata.files[left_file],
+                  "tg_pt_gp_id=10\nalua_access_state=0x00\nalua_access_status=0x00\n");
+        EXPECT_EQ(metadata.files[port_file].find("alua_tg_pt_offline=1"), std::string::npos);
+        const std::size_t writes = metadata.order.size();
+        ASSERT_TRUE(same());
+        EXPECT_EQ(metadata.order.size(), writes) << "they say it already";
+    }
 }
 
 TEST(AccessKeeper, PortsAreCheckedBeforeTheUnitIsMade) {

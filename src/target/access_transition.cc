@@ -40,8 +40,10 @@ void AccessTransition::begin() {
             return effects;
         },
         [self = shared_from_this(), failure](const std::expected<void, Refusal>&) {
-            if (!*failure || self->transition_.changes.empty())
+            if (!*failure)
                 self->end(std::move(*failure));
+            else if (self->transition_.changes.empty())
+                self->confirm();
             else
                 self->begun(self->transition_.delay_ms);
         });
@@ -71,6 +73,18 @@ void AccessTransition::finish() {
             self->publish();
         else
             self->cancel(std::move(kept.error()));
+    });
+}
+
+// The states are these already; but perhaps their files do not say so.
+void AccessTransition::confirm() {
+    unit_->access_keeper().keep(std::nullopt, [self = shared_from_this()](Result<void> kept) {
+        if (!kept)
+            kept = fail(kept.error().code,
+                        fmt::format("the access states are these already, but they cannot be kept: "
+                                    "{}",
+                                    kept.error().message));
+        self->end(std::move(kept));
     });
 }
 

@@ -44,6 +44,7 @@ class AccessTransition final : public reactor::Timer,
     void fired() noexcept override;
     void begun(std::uint32_t delay_ms);
     void finish();
+    void confirm();
     void publish();
     void cancel(Error error);
     void end(Result<void> result);

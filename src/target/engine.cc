@@ -103,8 +103,10 @@ class EngineImpl final : public Engine {
                        scsi::LogicalUnitState first, Added done);
     void read_settings(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
                        scsi::LogicalUnitState first, Added done);
+    // `unknown`: files of access states that were passed over.
     void make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
-                           scsi::LogicalUnitState first, Added done);
+                           scsi::LogicalUnitState first, const std::vector<std::string>& unknown,
+                           Added done);
 
     reactor::Reactor& reactor_;
     MetadataStore* metadata_;
@@ -143,7 +145,7 @@ void EngineImpl::add_logical_unit(LogicalUnitOptions options, std::unique_ptr<Ba
         return;
     }
     if (metadata_ == nullptr)
-        return make_logical_unit(std::move(options), std::move(store), std::move(*first),
+        return make_logical_unit(std::move(options), std::move(store), std::move(*first), {},
                                  std::move(done));
     if (!arriving_.insert(options.identification->serial).second) {
         done(fail(EEXIST, fmt::format("{}: serial number {} is that of another; give it another",
@@ -219,20 +221,24 @@ void EngineImpl::read_settings(LogicalUnitOptions options, std::unique_ptr<Backs
                 }
             }
             const std::string name = options.name;
-            read_access_files(*metadata_, name, std::move(first),
-                              [this, serial, options = std::move(options), store = std::move(store),
-                               done = std::move(done)](scsi::LogicalUnitState whole) mutable {
-                                  arriving_.erase(serial);
-                                  make_logical_unit(std::move(options), std::move(store),
-                                                    std::move(whole), std::move(done));
-                              });
+            read_access_files(
+                *metadata_, name, std::move(first),
+                [this, serial, options = std::move(options), store = std::move(store),
+                 done = std::move(done)](scsi::LogicalUnitState whole,
+                                         const std::vector<std::string>& passed_over) mutable {
+                    arriving_.erase(serial);
+                    make_logical_unit(std::move(options), std::move(store), std::move(whole),
+                                      passed_over, std::move(done));
+                });
         });
 }
 
 void EngineImpl::make_logical_unit(LogicalUnitOptions options, std::unique_ptr<Backstore> store,
-                                   scsi::LogicalUnitState first, Added done) {
+                                   scsi::LogicalUnitState first,
+                                   const std::vector<std::string>& unknown, Added done) {
     auto unit = std::make_shared<LogicalUnitImpl>(reactor_, std::move(options), std::move(store),
                                                   std::move(first), metadata_);
+    unit->access_keeper().forget(unknown);
     unit->set_peers([this] { return units_; });
     units_.push_back(unit);
     unit->open([this, unit, done = std::move(done)](Result<void> opened) mutable {
