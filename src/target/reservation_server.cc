@@ -229,17 +229,24 @@ void LogicalUnitView::collect_nexuses(std::vector<scsi::KnownNexus>& into) const
 }
 
 void LogicalUnitView::apply_reservations(const ReservationEffects& effects, const Ticket& ticket) {
-    const bool any_session = state_->reservations.persistent->any_session;
-    const auto is_for = [any_session](const NexusName& named, const NexusName& nexus) {
-        return named == nexus || (any_session && named.covers(nexus));
+    const scsi::PersistentReservations& now = *state_->reservations.persistent;
+    // The name of a device means those of its sessions that have no registration of their own, and
+    // not the one that knows already: it asked.
+    const auto is_for = [&now, &effects](const NexusName& named, const ITNexus& each) {
+        const auto& nexus = static_cast<const ITNexusImpl&>(each);
+        if (named == nexus.name())
+            return true;
+        return now.any_session && nexus.id() != effects.by && named.covers(nexus.name()) &&
+               std::ranges::find(now.registrations, nexus.name(), &scsi::Registration::nexus) ==
+                   now.registrations.end();
     };
-    const auto aborts = [&effects, &is_for](const NexusName& nexus) {
+    const auto aborts = [&effects, &is_for](const ITNexus& nexus) {
         return std::ranges::any_of(effects.aborted,
                                    [&](const NexusName& named) { return is_for(named, nexus); });
     };
     for (ITLNexus* itl : itls_)
         for (const scsi::ReservationNotice& notice : effects.notices)
-            if (is_for(notice.nexus, itl->nexus().name()))
+            if (is_for(notice.nexus, itl->nexus()))
                 itl->attentions.establish(notice.attention);
     // What has not begun is subject to the new reservation (SPC-5 5.13.1).
     for (Command& command : commands_)
@@ -249,7 +256,7 @@ void LogicalUnitView::apply_reservations(const ReservationEffects& effects, cons
         state_->mode_pages.task_aborted_status ? AbortMode::task_aborted : AbortMode::silent;
     for (Command& command : commands_) {
         const auto& nexus = static_cast<const ITNexusImpl&>(command.nexus());
-        if (&command == effects.by_command || !aborts(nexus.name()))
+        if (&command == effects.by_command || !aborts(nexus))
             continue;
         // Two that preempt one another would wait for each other for ever; and there is no need
         // to: such a command is nothing to the medium.
@@ -260,7 +267,7 @@ void LogicalUnitView::apply_reservations(const ReservationEffects& effects, cons
     DeviceServer::abort_marked(marked);
     // SPC-5 5.13.11.2.6: and the ACA conditions of those whose commands it aborts.
     for (ITLNexus* itl : itls_)
-        if (aborts(itl->nexus().name()))
+        if (aborts(itl->nexus()))
             DeviceServer::Aca::clear(*itl);
 }
 

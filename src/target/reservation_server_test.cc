@@ -346,6 +346,43 @@ TEST_P(ReservationServerTest, SessionIdentifiersNeedNotBeEnforced) {
     EXPECT_EQ(rig.write(b, 0, Data(512, 1)).status, Status::reservation_conflict);
 }
 
+// But not of one that is registered itself.
+TEST_P(ReservationServerTest, ARegistrationOfADeviceIsNotThatOfARegisteredSession) {
+    ASSERT_EQ(out(b, 0, 0, 0, 0xB), Status::good);
+    bool done = false;
+    rig.on(0, [&] {
+        unit->set_attribute("enforce_pr_isids", "0", true,
+                            [&](const Result<void>& set) { done = set.has_value(); });
+    });
+    ASSERT_TRUE(rig.wait(0, [&] { return done; }));
+    const auto port = scsi::TransportId::parse(testing::test_initiator(2).transport_id);
+    const auto node =
+        scsi::TransportId::from_words(scsi::ProtocolIdentifier::iscsi, port->id.node());
+    Data list = out_list(0, 0xA, 8);
+    list.resize(28);
+    list.insert(list.end(), node->bytes().begin(), node->bytes().end());
+    list[27] = static_cast<std::uint8_t>(list.size() - 28);
+    Data cdb = out_cdb(0);
+    cdb[8] = static_cast<std::uint8_t>(list.size());
+    ASSERT_EQ(rig.run(a, cdb, list).status, Status::good);
+    medium->hold(StoreOpcode::write);
+    TestCommand& write = rig.make(b, testing::write16(0, 1), Data(512, 7));
+    rig.start(write, b);
+    ASSERT_TRUE(rig.wait(b.shard, [&] { return medium->held() == 1; }));
+    TestCommand& preempt = rig.make(b, out_cdb(5, 5), out_list(0xB, 0xA));
+    rig.start(preempt, b);
+    ASSERT_TRUE(rig.wait(b.shard, [&] {
+        return unit->state()->reservations.persistent->registrations.size() == 1;
+    }));
+    medium->release();
+    ASSERT_TRUE(rig.wait(b.shard, [&] { return write.ended() && preempt.ended(); }));
+    EXPECT_EQ(preempt.status, Status::good);
+    EXPECT_FALSE(write.discarded);
+    EXPECT_EQ(write.status, Status::good);
+    EXPECT_EQ(rig.run(b, testing::test_unit_ready).status, Status::good);
+    EXPECT_EQ(rig.run(a, testing::test_unit_ready).additional(), 0x2A05U);
+}
+
 // The same of what a file brings back.
 TEST(ReservationServer, ARegistrationOfADeviceInTheFileIsTakenAsConfigured) {
     struct OneFile final : MetadataStore {
